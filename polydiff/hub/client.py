@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +64,7 @@ def sentence(hub: Any, error: BaseException, writes: bool) -> str:
         kinds = tuple(getattr(errors, name) for name in names if hasattr(errors, name))
         return any(isinstance(one, kinds) for one in chain)
 
-    if any_of("OfflineModeIsEnabled") or offline():
+    if any_of("OfflineModeIsEnabled") or offline(hub):
         what = "nothing can be sent" if writes else "the model is not, or not whole, in the cache"
         return f"HF_HUB_OFFLINE=1 allows no connection, and {what}. Unset HF_HUB_OFFLINE."
     if any_of("GatedRepoError"):
@@ -81,9 +80,9 @@ def sentence(hub: Any, error: BaseException, writes: bool) -> str:
     return f"the hub answered: {one_line(error)}."
 
 
-def offline() -> bool:
+def offline(hub: Any) -> bool:
     """Return whether the user forbids connections."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    return bool(hub.constants.HF_HUB_OFFLINE)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -29,7 +29,7 @@ def local(path: Path) -> Path:
 def fetched(name: HubName) -> Path:
     """Return the folder of a model of the hub in the cache; the hub is asked for it once a process."""
     with translated(str(name)) as hub:
-        if not offline():
+        if not offline(hub):
             check_is_model(hub, name)
         place = hub.snapshot_download(name.repository, revision=name.revision, allow_patterns=list(FILES))
     return Path(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -185,11 +186,11 @@ def usage(model: Model | Chain, name: str, drawn: Samples | None) -> str:
     one = next((words for words in (drawn.conditions if drawn else []) if words), {})
     first = dict(list(one.items())[:1])
     option = "".join(f" --cond {shlex.quote(f'{key}={value}')}" for key, value in first.items())
-    cond = f", cond={first!r}" if first else ""
-    python = f"import polydiff\n\nmodel = polydiff.load({name!r})"
+    cond = f", cond={json.dumps(first)}" if first else ""
+    python = f"import polydiff\n\nmodel = polydiff.load({json.dumps(name)})"
     if drawn is not None:
         shell = f"polydiff sample {name} -n 16{option} -o samples"
-        python += f"\nsamples = model.sample(16, seed=0{cond})\nsamples.save('python-samples')"
+        python += f'\nsamples = model.sample(16, seed=0{cond})\nsamples.save("python-samples")'
     elif model.restores:
         shell = f"polydiff eval {name} -n 16"
     else:

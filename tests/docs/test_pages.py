@@ -56,6 +56,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
         "sample",
         "solve",
         "eval",
+        "export",
         "resume",
         "resume",
         *["train"] * 3,

@@ -1,0 +1,234 @@
+"""A run becomes a folder that can be given away: the same samples elsewhere, no path of this machine, a whole card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from export_cases import all_kinds, draw, draw_elsewhere, golden_run
+from forged import forged, put
+from safetensors.torch import load_file
+
+import polydiff
+from polydiff.cli import main
+from polydiff.run.checkpoint import Checkpoint
+from polydiff.run.folder import Run
+from polydiff.run.reading import read_manifest, read_state_file
+from polydiff.sharing.export import export
+from polydiff.sharing.portable import Encoders, without_folders, write_model
+from polydiff.support.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], dict[str, dict[str, bytes]], Path]:
+    """Exported models, the samples of the runs that they were made of, and where these runs were."""
+    folder = tmp_path_factory.mktemp("export")
+    runs = all_kinds(folder / "runs")
+    (runs["image"] / "evaluation.json").write_text(json.dumps(EVALUATION))
+    models = {name: export(run, folder / "models" / name, license="MIT", samples=2) for name, run in runs.items()}
+    before = draw(runs, folder / "before")
+    (folder / "runs").rename(folder / "gone")
+    return models, before, folder
+
+
+EVALUATION: dict[str, Any] = {
+    "step": 50,
+    "weights": "ema",
+    "n": 20,
+    "seed": 0,
+    "sampler": "auto",
+    "steps": 4,
+    "guidance": 1.5,
+    "features": "/home/anna/embed.py:features",
+    "metrics": {
+        "judge_agrees": {
+            "value": 0.75, "value_error": 0.1, "data": 0.99, "noise": 0.1, "unit": "", "better": "higher",
+            "meaning": "Share of images | that agree.",
+        }
+    },
+}  # fmt: skip
+
+
+def test_another_process_draws_the_same_bits_without_the_runs(shared: Any, tmp_path: Path) -> None:
+    """Of all domains, a run with a guide, one in codes, and a pipeline, moved after they were exported."""
+    models, before, _ = shared
+    moved = {name: Path(shutil.copytree(model, tmp_path / f"given-{name}")) for name, model in models.items()}
+    after = draw_elsewhere(moved, tmp_path / "after")
+    for name, files in before.items():
+        assert len(files) == 3, name
+        assert after[name] == files, name
+
+
+def test_a_folder_holds_no_optimizer_no_history_and_no_path_of_this_machine(shared: Any) -> None:
+    models, _, folder = shared
+    for model in models.values():
+        files = {path.relative_to(model).as_posix(): path for path in model.rglob("*") if path.is_file()}
+        assert not [name for name in files if "optimizer" in name or "metrics.jsonl" in name or "state.json" in name]
+        for name, path in files.items():
+            if path.suffix in (".json", ".yaml", ".md"):
+                text = path.read_text()
+                assert str(folder) not in text, name
+                assert "/home/" not in text, name
+
+
+def test_the_weights_are_a_plain_file_and_the_copies_are_models_themselves(shared: Any) -> None:
+    models, _, folder = shared
+    weights = load_file(models["image"] / "model.safetensors")
+    (newest,) = (folder / "gone" / "image" / "checkpoints").glob("step-*")
+    assert (models["image"] / "model.safetensors").read_bytes() == (newest / "ema.safetensors").read_bytes()
+    assert weights.keys() == Checkpoint.load(newest).ema.keys()
+    assert sorted(path.name for path in (models["guided"] / "parts").iterdir()) == ["sample-guide"]
+    assert Run(models["latent"] / "parts" / "codec").exported
+    codec = polydiff.load(models["latent"] / "parts" / "codec")
+    assert codec.config.learn == "encode"  # type: ignore[union-attr]
+    assert sorted(path.name for path in (models["pipeline"] / "stages").iterdir()) == ["ae", "ldm"]
+    record = json.loads((models["guided"] / "config.json").read_text())["parents"]["train.init"]
+    assert (record["path"], record["relative"]) == ("image", "image")
+
+
+def test_the_card_states_what_is_known(shared: Any) -> None:
+    models, _, _ = shared
+    for name, model in models.items():
+        text = (model / "README.md").read_text()
+        _, head, body = text.split("---\n", 2)
+        header = yaml.safe_load(head)
+        domain = name if name in ("audio", "molecule", "sequence") else "image"
+        assert (header["library_name"], header["license"], header["tags"][-1]) == ("polydiff", "mit", domain)
+        assert "More Information Needed" not in text
+        assert f"polydiff sample {name} -n 16" in body
+        assert f'polydiff.load("{name}")' in body
+        assert (model / "samples.png").is_file() == ("samples.png" in body) == (name != "sequence")
+        assert len(list((model / "samples" / "drawn").glob("sample-*"))) == 2
+    image = (models["image"] / "README.md").read_text()
+    assert "| `judge_agrees` | 0.8 ± 0.1 | 0.99 | 0.1 | Share of images \\| that agree. (higher is better) |" in image
+    assert "This model was not evaluated." in (models["audio"] / "README.md").read_text()
+    assert "```text\n" in (models["sequence"] / "README.md").read_text()
+    assert "| ldm | `" in (models["pipeline"] / "README.md").read_text()
+
+
+def test_the_samples_of_the_card_are_the_first_of_the_seed_0(shared: Any, tmp_path: Path) -> None:
+    models, _, _ = shared
+    polydiff.load(models["image"]).sample(2, seed=0).save(tmp_path / "again")
+    for i in range(2):
+        name = f"sample-0000{i}.png"
+        assert (models["image"] / "samples" / "drawn" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_every_verb_takes_it(shared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as a codec, as a pipeline's stage, as a guide and as initial weights."""
+    models, _, _ = shared
+    monkeypatch.chdir(tmp_path)
+    for name in ("image", "latent", "pipeline"):
+        shutil.copytree(models[name], name)
+    few = ["train.steps=2", "train.batch_size=4", "sample.steps=2", "--judge", "0"]
+    small = ["backbone.channels=16", "backbone.blocks=1"]
+    for words in (
+        ["sample", "image", "-n", "2", "--cond", "label=3"],
+        ["sample", "pipeline", "-n", "2"],
+        ["eval", "image", "-n", "4"],
+        ["report", "image"],
+        ["vary", "image", "-n", "2"],
+        ["interpolate", "image", "0", "1", "--steps", "2", "--shares", "0.5"],
+        ["inpaint", "image", "-n", "2", "--gap", "2,2:5,5"],
+        ["solve", "image", "-n", "2", "--given", "mean=2"],
+        ["sample", "image", "-n", "2", "--guide", "image", "--guidance", "2"],
+        ["train", "--domain", "image", "codec=latent/parts/codec", "-o", "again", *small, *few],
+        ["train", "-c", "latent/config.resolved.yaml", "codec=latent/parts/codec", "-o", "copy", *few],
+        ["chain", "image", "-o", "one"],
+        ["sample", "one", "-n", "2"],
+        ["export", "image", "-o", "twice", "--samples", "0"],
+    ):
+        assert main(words) == 0, words
+    assert (tmp_path / "image" / "report.html").is_file()
+    assert "evaluated" not in (tmp_path / "twice" / "README.md").read_text()  # the evaluation above is copied
+    for name in ("model.safetensors", "config.json", "manifest.json"):
+        assert (tmp_path / "twice" / name).read_bytes() == (tmp_path / "image" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["resume", "image"], r"is an exported model, without the optimizer and the history"),
+        (["resume", "pipeline"], r"is an exported pipeline, without the optimizers"),
+        (["train", "--domain", "image", "-o", "image"], r"image is an exported model\. Choose another -o"),
+        (["sample", "image", "--weights", "model"], r"has averaged weights alone\. Leave weights out"),
+        (["sample", "image", "--ema", "0.1"], r"keeps no averages"),
+        (["export", "image", "-o", "image"], r"image exists and is not an empty folder\. Choose another -o"),
+        (["export", "image", "-o", "step-00000001"], r"step-00000001 has the name of a checkpoint"),
+        (["export", "image", "-o", "new", "--license", "all mine"], r"should be an identifier of a licence"),
+        (["export", "nothing", "-o", "new"], r"There is no run folder nothing"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    words: list[str], message: str, shared: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import re
+
+    models, _, folder = shared
+    monkeypatch.chdir(folder / "models")
+    assert main(words) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (folder / "models" / "new").exists()
+    assert models.keys() == {path.name for path in (folder / "models").iterdir()}
+
+
+def test_a_changed_file_is_an_error(tmp_path: Path) -> None:
+    model = export(golden_run("image", tmp_path), tmp_path / "model", samples=0)
+    for name in ("config.json", "model.safetensors"):
+        data = bytearray((model / name).read_bytes())
+        (model / name).write_bytes(bytes([*data[:-2], data[-2] ^ 1, data[-1]]))
+        with pytest.raises(UserError, match=rf"exported model .* is damaged: {name} does not match its manifest"):
+            polydiff.load(model)
+        (model / name).write_bytes(bytes(data))
+    assert polydiff.load(model).step == 50  # type: ignore[union-attr]
+
+
+def test_numbers_of_other_weights_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = golden_run("image", tmp_path)
+    (run / "evaluation.json").write_text(json.dumps({**EVALUATION, "step": 3}))
+    model = export(run, tmp_path / "model", samples=0)
+    assert "not of the exported weights" in capsys.readouterr().err
+    assert not (model / "evaluation.json").exists()
+    assert "This model was not evaluated." in (model / "README.md").read_text()
+
+
+def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
+    run = golden_run("image", tmp_path)
+    (newest,) = (run / "checkpoints").glob("step-*")
+    (newest / "ema.safetensors").unlink()
+    with pytest.raises(UserError, match=r"ema.safetensors is missing"):
+        export(run, tmp_path / "model")
+    assert {path.name for path in tmp_path.iterdir()} == {"image"}
+
+
+def test_text_encoders_are_copied_once_and_found_where_the_folder_is(tmp_path: Path) -> None:
+    encoder = tmp_path / "t5"
+    encoder.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (encoder / name).write_text(name)
+    (encoder / "pytorch_model.bin").write_text("a pickle")
+    text = {"type": "encoded_text", "folder": str(encoder), "digest": "d", "width": 4, "longest": 3, "kept": []}
+    checkpoint = forged("image", tmp_path / "run" / "checkpoints", put("conditions.text", text))
+    place = tmp_path / "model"
+    encoders = Encoders(place)
+    write_model(checkpoint, place, encoders)
+    write_model(checkpoint, place / "stages" / "up", encoders, part=True)
+    copy = place / "parts" / "text-encoder"
+    assert {path.name for path in copy.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors"}
+    moved = place.rename(tmp_path / "moved")
+    for folder in (moved, moved / "stages" / "up"):
+        found = read_state_file(folder, read_manifest(folder, (), ("config.json", "model.safetensors")))
+        kept = Path(found["statistics"]["conditions"]["text"]["folder"])
+        assert kept.resolve() == (moved / "parts" / "text-encoder").resolve()
+    shutil.rmtree(encoder)
+    with pytest.raises(UserError, match=r"The text encoder .*t5 is not there, and samples need it"):
+        write_model(checkpoint, tmp_path / "other", Encoders(tmp_path / "other"))
+
+
+def test_absolute_paths_in_texts_become_names() -> None:
+    given = {"a": "/home/anna maria/x.yaml, stages.up", "b": ["file /tmp/my.yaml", "preset quick"], "c": 0.5}
+    assert without_folders(given) == {"a": "x.yaml, stages.up", "b": ["file my.yaml", "preset quick"], "c": 0.5}
