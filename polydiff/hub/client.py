@@ -18,6 +18,8 @@ LOGIN = "Log in with `hf auth login`, or set HF_TOKEN"
 def client(name: str) -> Any:
     """Return the module huggingface_hub; raise UserError if it is not installed. `name` is what needs it."""
     try:
+        for part in ("constants", "errors", "utils"):  # the library loads them on use only
+            importlib.import_module(f"huggingface_hub.{part}")
         return importlib.import_module("huggingface_hub")
     except ImportError as error:
         raise UserError(f"{name} needs huggingface_hub ({one_line(error)}): {INSTALL}.") from error

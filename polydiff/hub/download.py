@@ -31,7 +31,8 @@ def fetched(name: HubName) -> Path:
     with translated(str(name)) as hub:
         if not offline(hub):
             check_is_model(hub, name)
-        place = hub.snapshot_download(name.repository, revision=name.revision, allow_patterns=list(FILES))
+        api = hub.HfApi()
+        place = api.snapshot_download(name.repository, revision=name.revision, allow_patterns=list(FILES))
     return Path(place)
 
 

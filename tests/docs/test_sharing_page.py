@@ -14,7 +14,7 @@ from polydiff.hub.download import fetched
 
 
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_TOKEN", "writes")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))

@@ -25,7 +25,7 @@ from polydiff.sharing.export import export
 from polydiff.sharing.push import push
 from polydiff.support.errors import UserError
 
-constants = pytest.importorskip("huggingface_hub").constants
+constants = pytest.importorskip("huggingface_hub.constants")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,18 @@ def test_molecules_convert_to_rdkit_with_their_positions(models: dict[str, Model
     for (numbers, positions), molecule in zip(samples.to_numpy(), samples.to_rdkit(), strict=True):
         assert sorted(atom.GetAtomicNum() for atom in molecule.GetAtoms()) == sorted(numbers.tolist())
         np.testing.assert_allclose(molecule.GetConformer().GetPositions(), positions, atol=1e-4)
+
+
+def test_a_picture_of_samples_shows_each_of_them(drawn: dict[str, Samples]) -> None:
+    sheets = {name: np.asarray(Image.open(io.BytesIO(drawn[name].to("png"))).convert("RGB")) for name in DOMAINS}
+    for i, image in enumerate(drawn["image"]):  # 8 pixels wide, enlarged 8 times, 4 pixels apart
+        cell = sheets["image"][:64, 68 * i : 68 * i + 64]
+        assert np.array_equal(cell[4::8, 4::8, 0], image[0].numpy())
+        assert np.array_equal(cell, cell[::8, ::8].repeat(8, 0).repeat(8, 1))
+    sounds = [sheets["audio"][:, 326 * i : 326 * i + 320] for i in range(3)]
+    assert sheets["audio"].shape[1] == 3 * 326 - 6
+    assert not np.array_equal(sounds[0], sounds[1])
+    assert all((sheets["molecule"][:, 300 * i : 300 * (i + 1)] < 128).any() for i in range(3))  # ink in each cell
 
 
 @pytest.mark.parametrize(
@@ -198,7 +211,9 @@ def test_molecules_that_cannot_be_converted_are_counted(models: dict[str, Model]
 
 
 def test_a_missing_conversion_lists_those_that_exist(drawn: dict[str, Samples]) -> None:
-    with pytest.raises(UserError, match=r"The domain audio converts samples to numpy, not to pil\. `samples\.save"):
+    with pytest.raises(UserError, match=r"domain audio converts samples to numpy, png, not to pil\. `samples\.save"):
+        UserError, match=r"The domain audio converts samples to numpy, png, not to pil\. `samples\.save"
+    ):
         drawn["audio"].to_pil()
     with pytest.raises(UserError, match="Did you mean 'numpy'"):
         drawn["image"].to("nunpy")

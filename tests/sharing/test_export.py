@@ -212,7 +212,7 @@ def test_text_encoders_are_copied_once_and_found_where_the_folder_is(tmp_path: P
         (encoder / name).write_text(name)
     (encoder / "pytorch_model.bin").write_text("a pickle")
     text = {"type": "encoded_text", "folder": str(encoder), "digest": "d", "width": 4, "longest": 3, "kept": []}
-    checkpoint = forged("image", tmp_path / "run" / "checkpoints", put("conditions.text", text))
+    checkpoint = forged("image", tmp_path / "run" / "checkpoints", put("text", text))
     place = tmp_path / "model"
     encoders = Encoders(place)
     write_model(checkpoint, place, encoders)
@@ -222,7 +222,7 @@ def test_text_encoders_are_copied_once_and_found_where_the_folder_is(tmp_path: P
     moved = place.rename(tmp_path / "moved")
     for folder in (moved, moved / "stages" / "up"):
         found = read_state_file(folder, read_manifest(folder, (), ("config.json", "model.safetensors")))
-        kept = Path(found["statistics"]["conditions"]["text"]["folder"])
+        kept = Path(found["statistics"]["text"]["folder"])
         assert kept.resolve() == (moved / "parts" / "text-encoder").resolve()
     shutil.rmtree(encoder)
     with pytest.raises(UserError, match=r"The text encoder .*t5 is not there, and samples need it"):
