@@ -109,7 +109,8 @@ def write_model(checkpoint: Path, place: Path, encoders: Encoders, *, part: bool
     for key, path in parents_of(config).items():
         if key == INITIAL:
             if key in records:
-                kept[key] = dict(records[key]) | dict.fromkeys(("path", "relative"), shortened(path))
+                name = shortened(path)
+                kept[key] = {**records[key], "path": name, "relative": name}
             continue
         copies[key] = os.fspath(part_path(Path(), key))
         found = write_model(source_of(key, path, run, records), place / copies[key], encoders, part=True)

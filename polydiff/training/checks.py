@@ -14,6 +14,7 @@ from polydiff.contract.backbone import BackboneSpec
 from polydiff.contract.discover import discover
 from polydiff.contract.names import check_chosen
 from polydiff.contract.sections.run import Config
+from polydiff.hub.names import on_hub
 from polydiff.model.sample_section import check_guided
 from polydiff.support.errors import UserError
 from polydiff.support.nested import get_dotted
@@ -91,5 +92,5 @@ def check_parents(config: Config, coming: Collection[Path] = ()) -> None:
     from polydiff.run.parents import parents_of
 
     for key, path in parents_of(config).items():
-        if path not in coming and not path.is_dir():
+        if path not in coming and not on_hub(path) and not path.is_dir():
             raise UserError(f"{key}={path}: there is no such run or checkpoint.")

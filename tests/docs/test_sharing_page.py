@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import serving
+from hub_server import serving, use
 from repository import FEW, blocks, commands
 
 from polydiff.cli import main
@@ -14,15 +14,9 @@ from polydiff.hub.download import fetched
 
 
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_TOKEN", "writes")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    fetched.cache_clear()
     with serving() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        use(hub, tmp_path / "cache", monkeypatch)
         for words in commands("docs/sharing.md"):
             extra = {"train": [*FEW[:-1], "0"], "sample": ["--steps", "2"]}.get(words[0], [])
             assert main([*words, *extra]) == 0, words

@@ -14,8 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from polydiff.hub.download import fetched
 
 USER = "anna"
 
@@ -116,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         """Send an answer."""
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+        for name, value in {"Content-Length": str(len(body)), "Connection": "close", **(headers or {})}.items():
             if value:
                 self.send_header(name, value)
         self.end_headers()
@@ -260,3 +265,19 @@ def serving() -> Iterator[Hub]:
         hub.shutdown()
         hub.server_close()
         thread.join()
+
+
+def use(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the hub's library, in this process, use a server and a cache, as a user who may write."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    values = {
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+        "HF_HUB_CACHE": str(cache),
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_OFFLINE": False,
+    }
+    for name, value in values.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv("HF_TOKEN", "writes")
+    fetched.cache_clear()

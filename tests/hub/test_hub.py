@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from export_cases import draw, golden_run
-from hub_server import Hub, serving
+from hub_server import Hub, serving, use
 from pipeline_cases import LATENT
 from tiny_runs import SMALL_NETS
 
@@ -48,12 +48,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     work.mkdir()
     monkeypatch.chdir(work)
     with serving() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setenv("HF_TOKEN", "writes")
-        fetched.cache_clear()
+        use(server, tmp_path / "cache", monkeypatch)
         yield server
     fetched.cache_clear()
 
@@ -148,7 +143,7 @@ def test_keys_of_a_configuration_name_models_of_the_hub(
     backbone = ["backbone.channels=8", "backbone.mult=[1,1]", "backbone.blocks=1", "backbone.heads=2"]
     assert main(["train", "--domain", "image", "-o", "guided", *keys, *backbone, *few]) == 0
     assert main(["chain", "hf:anna/digits", "-o", "chained"]) == 0
-    assert "run: hf:anna/digits" in Path("chained/pipeline.yaml").read_text()
+    assert "run: 'hf:anna/digits'" in Path("chained/pipeline.yaml").read_text()
     assert main(["sample", "chained", "-n", "2"]) == 0
     assert main(["export", "hf:anna/digits", "-o", "own", "--samples", "0"]) == 0
     assert (Path("own") / "config.json").read_bytes() == (model / "config.json").read_bytes()
@@ -200,12 +195,13 @@ def test_without_a_network_or_a_token(hub: Hub, model: Path, monkeypatch: pytest
         push(model, "anna/new")
     monkeypatch.setenv("HF_TOKEN", "reads")
     assert polydiff.load("hf:anna/digits").step == 50  # type: ignore[union-attr]
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    hub.shutdown()
+    hub.server_close()
     fetched.cache_clear()
     assert polydiff.load("hf:anna/digits").step == 50  # type: ignore[union-attr] # from the cache
-    with pytest.raises(UserError, match=r"hf:anna/other: the hub http://127.0.0.1:9 cannot be reached"):
+    with pytest.raises(UserError, match=rf"hf:anna/other: the hub {hub.url} cannot be reached"):
         polydiff.load("hf:anna/other")
-    with pytest.raises(UserError, match=r"hf:anna/digits: the hub http://127.0.0.1:9 cannot be reached"):
+    with pytest.raises(UserError, match=rf"hf:anna/digits: the hub {hub.url} cannot be reached"):
         push(model, "anna/digits")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     fetched.cache_clear()
@@ -262,6 +258,6 @@ def test_the_library_is_needed_only_for_the_hub(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     fetched.cache_clear()
     assert polydiff.load(model).step == 50  # type: ignore[union-attr]
-    for use in (lambda: polydiff.load("hf:anna/digits"), lambda: push(model, "anna/digits")):
+    for call in (lambda: polydiff.load("hf:anna/digits"), lambda: push(model, "anna/digits")):
         with pytest.raises(UserError, match=r'hf:anna/digits needs huggingface_hub .*: pip install "polydiff\[hub\]"'):
-            use()
+            call()

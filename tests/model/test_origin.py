@@ -212,8 +212,6 @@ def test_molecules_that_cannot_be_converted_are_counted(models: dict[str, Model]
 
 def test_a_missing_conversion_lists_those_that_exist(drawn: dict[str, Samples]) -> None:
     with pytest.raises(UserError, match=r"domain audio converts samples to numpy, png, not to pil\. `samples\.save"):
-        UserError, match=r"The domain audio converts samples to numpy, png, not to pil\. `samples\.save"
-    ):
         drawn["audio"].to_pil()
     with pytest.raises(UserError, match="Did you mean 'numpy'"):
         drawn["image"].to("nunpy")
