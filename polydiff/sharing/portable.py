@@ -121,7 +121,7 @@ def write_model(checkpoint: Path, place: Path, encoders: Encoders, *, part: bool
 
     values = portable(config, copies)
     provenance = {key: without_folders(str(source)) for key, source in state.get("provenance", {}).items()}
-    own = {
+    own: dict[str, Any] = {
         "library": "polydiff",
         "format": FORMAT,
         "step": int(state["step"]),
