@@ -62,8 +62,7 @@ def script() -> str:
 
 def figure(one: PerceivedSample, caption: str) -> str:
     """Return one drawing with its caption; a note replaces the drawing if positions are not finite."""
-    name = one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule"
-    lines = "<br>".join(html.escape(line) for line in (name, *caption.split("\n")) if line)
+    lines = "<br>".join(html.escape(line) for line in (title(one), *caption.split("\n")) if line)
     if one.molecule.implicit:
         none = f'<div style="line-height:{HEIGHT}px;text-align:center">no molecule</div>'
         data, picture = "", none if one.mol is None else drawing(one)
@@ -79,6 +78,11 @@ def figure(one: PerceivedSample, caption: str) -> str:
         f'<img class="space" alt="" hidden style="width:{WIDTH}px;height:{HEIGHT}px"></div>'
         f'<figcaption style="font-size:12px;overflow-wrap:anywhere">{lines}</figcaption></figure>'
     )
+
+
+def title(one: PerceivedSample) -> str:
+    """Return the SMILES of a sample; its formula if it is no molecule."""
+    return one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule"
 
 
 def symbols(molecule: Molecule) -> list[str]:
@@ -140,18 +144,27 @@ def drawing(one: PerceivedSample) -> str:
 
 def sheet(samples: Sequence[PerceivedSample]) -> bytes:
     """Return a PNG of the 2-D structures of samples with their SMILES, or formulas of those that are no molecules."""
-    mols, names = [], []
-    for one in samples:
-        flat = Chem.Mol() if one.mol is None else Chem.RemoveHs(one.mol)
-        rdDepictor.Compute2DCoords(flat)
-        mols.append(flat)
-        names.append(one.smiles if one.smiles is not None else f"{formula(one.molecule)}: no molecule")
+    mols, names = [flat(one) for one in samples], [title(one) for one in samples]
     columns = min(len(mols), COLUMNS)
     width, height = 2 * WIDTH, 2 * HEIGHT
     canvas = rdMolDraw2D.MolDraw2DCairo(columns * width, -(-len(mols) // columns) * height, width, height)
+    canvas.drawOptions().prepareMolsBeforeDrawing = False  # some have impossible valences
     canvas.DrawMolecules(mols, legends=names)
     canvas.FinishDrawing()
     return bytes(canvas.GetDrawingText())
+
+
+def flat(one: PerceivedSample) -> Any:
+    """Return the 2-D structure of a sample; if it is no molecule, that of its atoms with bonds by distance."""
+    if one.mol is not None:
+        mol = Chem.RemoveHs(one.mol)
+    elif one.molecule.implicit or not has_finite_positions(one.molecule):
+        return Chem.Mol()
+    else:
+        mol = with_bonds(one)
+        mol.UpdatePropertyCache(strict=False)
+    rdDepictor.Compute2DCoords(mol)
+    return mol
 
 
 def projection(molecule: Molecule, places: np.ndarray, mol: Any) -> str:
