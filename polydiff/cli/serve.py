@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polydiff.cli.parsing import Parser, positive, whole
+from polydiff.hub.names import on_hub
 from polydiff.serve.limits import Limits
 from polydiff.support.errors import UserError
 
@@ -62,7 +63,7 @@ def serve(words: Sequence[str]) -> int:
     )  # fmt: skip
     args = parser.read(words)
     for run in args.runs:
-        if not run.exists():
+        if not (on_hub(run) or run.exists()):
             raise UserError(f"There is no run {run}.")
     from polydiff.core import extensions
     from polydiff.serve.server import serve as start

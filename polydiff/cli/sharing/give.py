@@ -28,11 +28,11 @@ def export(words: Sequence[str]) -> int:
 def push(words: Sequence[str]) -> int:
     """Run `polydiff push` and return its exit code."""
     parser = Parser("push", "Send an exported model, or a run that is exported first, to the hub of Hugging Face.")
-    parser.usage = "polydiff push DIR user/name [options]"
+    parser.usage = "polydiff push DIR USER/NAME [options]"
     parser.add_argument(
         "run", metavar="DIR", type=Path, help="exported model; or a run or pipeline, which is exported first"
     )
-    parser.add_argument("repository", metavar="user/name", help="where it goes; created if it does not exist")
+    parser.add_argument("repository", metavar="USER/NAME", help="where it goes; created if it does not exist")
     parser.add_argument(
         "--public", action="store_true", help="let everybody read a new repository; default: it is private"
     )
