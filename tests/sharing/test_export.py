@@ -160,6 +160,9 @@ def test_every_verb_takes_it(shared: Any, tmp_path: Path, monkeypatch: pytest.Mo
         (["export", "image", "-o", "image"], r"image exists and is not an empty folder\. Choose another -o"),
         (["export", "image", "-o", "step-00000001"], r"step-00000001 has the name of a checkpoint"),
         (["export", "image", "-o", "new", "--license", "all mine"], r"should be an identifier of a licence"),
+        (["export", "image", "-o", "new", "--steps", "3"], r"--steps has no effect on a folder to give away"),
+        (["export", "image", "-o", "new", "--option", "eta=1"], r"--option has no effect on a folder to give away"),
+        (["export", "image", "-o", "new", "--format", "torch", "--license", "mit"], r"--license concerns a model card"),
         (["export", "nothing", "-o", "new"], r"There is no run folder nothing"),
     ],
 )

@@ -1,28 +1,44 @@
-"""The verbs that give models away: `export` and `push`."""
+"""Giving models away: the default form of the verb `export`, a folder that stands wherever a run can, and `push`."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from polydiff.cli.parsing import Parser, not_negative
+from polydiff.support.errors import UserError
 
 SAMPLES = 8
 """Number of samples of a card, unless another is requested."""
+FOLDER = "polydiff"
+"""Value of --format for a folder that polydiff reads; the default."""
+OWN = ("output", "format", "license", "samples")
+"""Options of `polydiff export` for such a folder."""
+REPEATED = ("cond", "option", "spacing_option", "guidance_option", "negative")
+"""Repeatable options of `polydiff export` for other formats."""
 
 
-def export(words: Sequence[str]) -> int:
-    """Run `polydiff export` and return its exit code."""
-    parser = Parser("export", "Write a run or pipeline as a folder that can be given away, with a model card.")
-    parser.usage = "polydiff export RUN -o DIR [options]"
-    parser.add_argument("run", metavar="RUN", type=Path, help="folder of a run, of a checkpoint or of a pipeline")
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True, help="the new folder")
-    card_options(parser)
-    args = parser.read(words)
-    from polydiff.sharing.export import export as write
+def export_folder(args: argparse.Namespace) -> Path:
+    """Export a run as a folder to give away, by the arguments of `polydiff export`, and return the folder."""
+    given = sorted(set(vars(args).get("given", ())) - set(OWN)) + [name for name in REPEATED if getattr(args, name)]
+    if given:
+        option = given[0].replace("_", "-")
+        raise UserError(
+            f"--{option} has no effect on a folder to give away, which holds the averaged weights and samples as "
+            "configured. Leave it out, or choose --format."
+        )
+    from polydiff.sharing.export import export
 
-    print(write(args.run, args.output, license=args.license, samples=args.samples))
-    return 0
+    samples = SAMPLES if args.samples is None else args.samples
+    return export(args.run, args.output, license=args.license, samples=samples)
+
+
+def check_no_card(args: argparse.Namespace) -> None:
+    """Raise UserError if an option of the model card is given with a format that has none."""
+    if args.license or args.samples is not None:
+        option = "--license" if args.license else "--samples"
+        raise UserError(f"{option} concerns a model card, which --format {args.format} does not write. Leave it out.")
 
 
 def push(words: Sequence[str]) -> int:
@@ -41,7 +57,8 @@ def push(words: Sequence[str]) -> int:
     args = parser.read(words)
     from polydiff.sharing.push import push as send
 
-    how = {"public": args.public, "license": args.license, "samples": args.samples, "message": args.message}
+    samples = SAMPLES if args.samples is None else args.samples
+    how = {"public": args.public, "license": args.license, "samples": samples, "message": args.message}
     print(send(args.run, args.repository, **how))
     return 0
 
@@ -52,6 +69,6 @@ def card_options(parser: Parser) -> None:
         "--license", metavar="ID", default="", help="identifier of the licence, such as apache-2.0; default: not stated"
     )
     parser.add_argument(
-        "--samples", metavar="N", type=not_negative, default=SAMPLES,
-        help=f"number of samples to draw for the card; default: {SAMPLES}; 0: none",
+        "--samples", metavar="N", type=not_negative,
+        help=f"number of samples to draw for the model card; default: {SAMPLES}; 0: none",
     )  # fmt: skip
