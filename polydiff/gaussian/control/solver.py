@@ -20,12 +20,13 @@ from polydiff.gaussian.sampling.plan import Plan
 from polydiff.support.errors import unknown
 
 SOLVERS: Mapping[str, Mapping[str, Any]] = {
-    "pigdm": {},
-    "moments": {},
+    "moments": {"sampler": "ddim", "steps": 50},
+    "pigdm": {"sampler": "ddim", "steps": 50},
     "dps": {"sampler": "ddpm", "steps": 200},
 }
-"""Name of a method -> keys of the section `sample` with the defaults that it needs. DPS takes one step of fixed size
-along a gradient for each step of a first-order sampler, so that it needs many of them."""
+"""Name of a method -> keys of the section `sample` with the defaults that it needs. The corrections of a measurement
+change much from step to step, so that samplers which extrapolate the denoiser over few steps overshoot. DPS takes one
+step of fixed size along a gradient for each step of a first-order sampler, so that it needs many of them."""
 ITERATIONS = {"pigdm": 50, "moments": 1}
 """Largest numbers of iterations of the linear solver. "moments" needs more for an exact covariance. That of a network
 is not: its Jacobian is not symmetric and, at high noise levels, far off, so that each further iteration made digits
