@@ -28,6 +28,8 @@ class Format(NamedTuple):
     summary: str
 
 
+FOLDER = "polydiff"
+"""Name of the format that `polydiff.sharing` writes, a folder that stands wherever a run can; the default."""
 FORMATS: dict[str, Format] = {
     "onnx": Format("polydiff.export.program:write_onnx", "the network for onnxruntime, with a program that samples"),
     "torch": Format("polydiff.export.program:write_torch", "the network as a program of torch.export"),
@@ -66,12 +68,12 @@ def export(name: str, request: Request, output: Path) -> None:
         UserError: The format is unknown, the folder exists, or the run cannot be exported in this format.
     """
     if name not in FORMATS:
-        raise unknown("format", name, FORMATS)
-    check_free(output, "Choose another -o.")
+        raise unknown("format", name, [FOLDER, *FORMATS])
+    check_free(output, advice := "Choose another -o.")
     if is_pipeline(request.run):
         raise UserError(
             f"{request.run} is a pipeline of several runs. Export each of them, a folder in {request.run / 'stages'}."
         )
     write = load(FORMATS[name].write)
-    with folder_atomic(output) as draft:
+    with folder_atomic(output, new=advice) as draft:
         write(request, draft)

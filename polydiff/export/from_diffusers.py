@@ -9,7 +9,7 @@ says, since other samplers are not made for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ from polydiff.support.yaml_text import dump_yaml
 
 NETWORKS = {"UNet2DModel": "num_class_embeds", "DiTTransformer2DModel": "num_embeds_ada_norm"}
 """Class of a network that is imported -> its argument that counts classes."""
+FREE = {"data.path", "loss.times", "loss.times_options", "sample.guidance", "sample.sampler", "sample.steps"}
+"""Keys with a default of the import that a user may set otherwise; the others follow from the pipeline."""
+FLAGS = ("use_flow_sigmas", "thresholding")
+"""Settings of schedulers that have no counterpart here."""
+PLACES = ("leading", "trailing", "linspace")
+"""Values of `timestep_spacing`."""
 STEPS = 50
 """Steps of sampling, as in pipelines of diffusers."""
 LABEL = "label"
@@ -46,7 +52,7 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
     Raises:
         UserError: The folder is no such pipeline, or a part of it has no counterpart here.
     """
-    check_free(output, "Choose another -o.")
+    check_free(output, advice := "Choose another -o.")
     if missing_modules(["diffusers"]):
         raise UserError('The import needs diffusers. Type: pip install "polydiff[diffusers]"')
     network, scheduler = network_of(folder), scheduler_of(folder)
@@ -74,6 +80,7 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
         "sample.guidance": 1.0,
         **({} if classes else {"data.labels": "none"}),
     }
+    check_values(values, own.keys() - FREE, folder)
     settings = resolve("image", values={**own, **values})
     names = [str(i) for i in range(classes)]
     label = {LABEL: {"type": "classes", "names": names, "counts": [1] * classes}} if classes else {}
@@ -89,11 +96,18 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
         "parents": {},
     }
     found = denoiser.state_dict()
-    with folder_atomic(output) as draft:
+    with folder_atomic(output, new=advice) as draft:
         run = Run(draft)
         Checkpoint(0, state, found, found, {}).save(run.checkpoints)
         write_atomic(run.input, dump_yaml(settings.user_values, {}))
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
+
+
+def check_values(values: Mapping[str, Any], fixed: Set[str], folder: Path) -> None:
+    """Raise UserError if a value is given for a key that follows from the pipeline."""
+    for key in values:
+        if any(key == name or key.startswith(f"{name}.") for name in fixed):
+            raise UserError(f"{key} follows from {folder}, whose network was trained so. Leave it out.")
 
 
 def plain(value: Any) -> Any:
@@ -135,10 +149,13 @@ def scheduler_of(folder: Path) -> Any:
 
     path = folder / "scheduler"
     name = read_json(path / "scheduler_config.json").get("_class_name")
-    if not isinstance(name, str) or not hasattr(diffusers, name):
+    if not (isinstance(name, str) and name.endswith("Scheduler") and hasattr(diffusers, name)):
         raise UserError(f"{path / 'scheduler_config.json'} names no scheduler of diffusers (_class_name={name}).")
-    with quiet():
-        scheduler = getattr(diffusers, name).from_pretrained(path, local_files_only=True)
+    try:
+        with quiet():
+            scheduler = getattr(diffusers, name).from_pretrained(path, local_files_only=True)
+    except (TypeError, ValueError, RuntimeError, OSError, ImportError, NotImplementedError) as error:
+        raise UserError(f"{path / 'scheduler_config.json'} cannot be used by {name}: {one_line(error)}") from error
     if not hasattr(scheduler, "alphas_cumprod"):
         raise UserError(
             f"{path}: {name} has no betas; only schedulers like DDPMScheduler and DDIMScheduler are imported."
@@ -160,11 +177,16 @@ def schedule_values(scheduler: Any, folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder / 'scheduler'}: prediction_type={prediction}; only {', '.join(predictions)} are imported."
         )
+    spacing = config.get("timestep_spacing", "leading")
+    odd = [f"{name}=true" for name in FLAGS if config.get(name)]
+    odd += [] if spacing in PLACES else [f"timestep_spacing={spacing}"]
+    if odd:
+        raise UserError(f"{folder / 'scheduler'}: {', '.join(odd)}, which has no counterpart here.")
     names = {ours: theirs for ours, theirs in OPTIONS.items() if ours == "T" or kind != "squaredcos_cap_v2"}
     options = {ours: config[theirs] for ours, theirs in names.items()}
     if config.get("rescale_betas_zero_snr"):
         options["zero_terminal_snr"] = True
-    place = {"place": config.get("timestep_spacing", "leading")}
+    place = {"place": spacing}
     if place["place"] == "leading" and config.get("steps_offset"):
         place["offset"] = config["steps_offset"]
     return {

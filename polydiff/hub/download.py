@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.hub.client import connection_error, offline, translated
-from polydiff.hub.files import CONFIG, FILES, MANIFEST, PIPELINE
+from polydiff.hub.files import CONFIG, FILES, MANIFEST, NESTED, PIPELINE
 from polydiff.hub.names import HubName, hub_name, on_hub
 from polydiff.support.errors import UserError
 
@@ -32,7 +32,8 @@ def fetched(name: HubName) -> Path:
         if not offline(hub):
             check_is_model(hub, name)
         api = hub.HfApi()
-        place = api.snapshot_download(name.repository, revision=name.revision, allow_patterns=list(FILES))
+        patterns = [*FILES, *(f"{folder}/*" for folder in NESTED)]
+        place = api.snapshot_download(name.repository, revision=name.revision, allow_patterns=patterns)
     return Path(place)
 
 

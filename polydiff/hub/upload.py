@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
 from pathlib import Path
 
 from polydiff.hub.client import translated
-from polydiff.hub.files import FILES
+from polydiff.hub.files import is_file_of_model
 from polydiff.hub.names import PREFIX, check_repository
 
 
@@ -29,7 +28,7 @@ def send(files: Mapping[str, Path | bytes], repository: str, *, public: bool = F
     with translated(f"{PREFIX}{repository}", writes=True) as hub:
         api = hub.HfApi()
         place = api.create_repo(repository, private=not public, exist_ok=True)
-        gone = [name for name in api.list_repo_files(repository) if is_sent(name) and name not in files]
+        gone = [name for name in api.list_repo_files(repository) if is_file_of_model(name) and name not in files]
         operations = [
             *(hub.CommitOperationDelete(path_in_repo=name) for name in gone),
             *(hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=data) for name, data in files.items()),
@@ -38,14 +37,10 @@ def send(files: Mapping[str, Path | bytes], repository: str, *, public: bool = F
     return str(place)
 
 
-def is_sent(name: str) -> bool:
-    """Return whether a file, by its path in the folder, is one of an exported model."""
-    return any(fnmatch(name, pattern) for pattern in FILES)
-
-
 def files_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the name and the path of each file of an exported model; other files in its folder are left out."""
+    """Yield the name and the path of each file of an exported model; other files, and links, are left out."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and is_sent(name) and not any(part.startswith(".") for part in name.split("/")):
+        regular = path.is_file() and not path.is_symlink()
+        if regular and is_file_of_model(name) and not any(part.startswith(".") for part in name.split("/")):
             yield name, path

@@ -33,9 +33,9 @@ def write_domain(name: str, folder: Path) -> list[str]:
         UserError: The name cannot be that of a domain, or is that of one which is installed; the folder holds files.
     """
     check_name(name)
-    check_free(folder, "Choose another one with -o.")
+    check_free(folder, advice := "Choose another one with -o.")
     words = {"name": name, "package": f"polydiff_{name}", "title": name.title().replace("_", "")}
-    with folder_atomic(folder) as draft:
+    with folder_atomic(folder, new=advice) as draft:
         for path, text in templates(files(__package__) / "template").items():
             target = draft / re.sub(r"^package", words["package"], path.removesuffix(ENDING))
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -107,6 +107,7 @@ def bound(host: str, port: int) -> socket.socket:
         if sys.platform != "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen()  # now, not when the models are loaded: a second server at this address fails at once
     except OSError as error:
         listening.close()
         other = "Choose another --port, or 0 for a free one."

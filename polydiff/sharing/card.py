@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ from polydiff.support.nested import get_dotted
 
 USAGE = re.compile(r"<!-- usage of (.+?) -->\n(.*?)<!-- end of usage -->", re.DOTALL)
 """The part of a card that shows how to use the model, under a name."""
+NAMED: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("<!-- usage of {} -->", str),
+    ("polydiff sample {} ", shlex.quote),
+    ("polydiff eval {} ", shlex.quote),
+    ("codec={}\n", shlex.quote),
+    ("tell.embedding={}\n", shlex.quote),
+    ("polydiff.load({})", partial(json.dumps, ensure_ascii=False)),
+)
+"""Places of the model's name in that part, and how each writes it."""
 LETTERS = 400
 """Largest number of letters of a text that a card shows."""
 UNKNOWN = "unknown"
@@ -187,26 +197,29 @@ def usage(model: Model | Chain, name: str, drawn: Samples | None) -> str:
     first = dict(list(one.items())[:1])
     option = "".join(f" --cond {shlex.quote(f'{key}={value}')}" for key, value in first.items())
     cond = f", cond={json.dumps(first)}" if first else ""
-    python = f"import polydiff\n\nmodel = polydiff.load({json.dumps(name)})"
+    python = f"import polydiff\n\nmodel = polydiff.load({json.dumps(name, ensure_ascii=False)})"
     if drawn is not None:
-        shell = f"polydiff sample {name} -n 16{option} -o samples"
+        shell = f"polydiff sample {shlex.quote(name)} -n 16{option} -o samples"
         python += f'\nsamples = model.sample(16, seed=0{cond})\nsamples.save("python-samples")'
     elif model.restores:
-        shell = f"polydiff eval {name} -n 16"
+        shell = f"polydiff eval {shlex.quote(name)} -n 16"
     else:
         use = "tell.embedding" if kind_of(model) == "match" else "codec"
-        shell = f"polydiff train --domain {spec.name} {use}={name}"
+        shell = f"polydiff train --domain {spec.name} {use}={shlex.quote(name)}"
     text = f"```sh\n{install}\n{shell}\n```\n\n```python\n{python}\n```\n"
     return f"## How to use it\n\n<!-- usage of {name} -->\n{text}<!-- end of usage -->\n"
 
 
 def named(text: str, name: str) -> str:
-    """Return a card whose part on usage calls the model by another name."""
-
-    def renamed(part: re.Match[str]) -> str:
-        return part[0].replace(part[1], name)
-
-    return USAGE.sub(renamed, text, count=1)
+    """Return a card whose title and part on usage call the model by another name."""
+    found = USAGE.search(text)
+    if found is None:
+        return text
+    part, old = found[0], found[1]
+    for form, written in NAMED:
+        part = part.replace(form.format(written(old)), form.format(written(name)))
+    text = text.replace(found[0], part, 1)
+    return text.replace(f"\n# {old.rpartition('/')[2]}\n", f"\n# {name.rpartition('/')[2]}\n", 1)
 
 
 def evaluation(result: Mapping[str, Any]) -> str:

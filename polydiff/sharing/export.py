@@ -34,6 +34,7 @@ from polydiff.support.protocols import provides
 
 SAMPLES = 8
 """Number of samples of a card, unless another is requested."""
+IN_USE = "Choose another -o."
 LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 
 
@@ -58,8 +59,8 @@ def export(path: Path | str, folder: Path | str, *, license: str = "", samples: 
         raise UserError(f"license={license!r} should be an identifier of a licence, such as apache-2.0 or cc-by-4.0.")
     if step_of(target) is not None:
         raise UserError(f"{folder} has the name of a checkpoint. Choose another -o.")
-    check_free(target, "Choose another -o.")
-    with folder_atomic(target) as draft:
+    check_free(target, IN_USE)
+    with folder_atomic(target, new=IN_USE) as draft:
         if is_pipeline(source):
             write_pipeline(source, draft)
         else:

@@ -28,7 +28,7 @@ from polydiff.config.keys import leaves
 from polydiff.config.saved import config_of_state
 from polydiff.contract.sections.run import Config
 from polydiff.contract.text.encoded import digest_of, encoder_files
-from polydiff.hub.files import CONFIG, RESOLVED, WEIGHTS
+from polydiff.hub.files import CONFIG, ENCODER, RESOLVED, WEIGHTS
 from polydiff.hub.names import on_hub
 from polydiff.run.checkpoint import write_into
 from polydiff.run.folder import part_path, run_of
@@ -50,7 +50,6 @@ from polydiff.support.yaml_text import dump_yaml
 
 INITIAL = "train.init"
 """Key of a run that is read once, before the first step, and so not needed to sample."""
-ENCODER = "text-encoder"
 Names = tuple[str, ...]
 """Names of a key, from the outermost section on."""
 
@@ -165,7 +164,7 @@ def portable(config: Config, copies: Mapping[str, str]) -> dict[str, Any]:
         config: The configuration.
         copies: Dotted key of a run -> path of its copy, relative to the exported model.
     """
-    values = config.model_dump(mode="json")
+    values = config.model_dump(mode="json") | {"track": [], "track_options": {}}  # accounts and folders of its author
     for names, path in path_values(config):
         inner = values
         for name in names[:-1]:

@@ -122,7 +122,7 @@ def quoted(path: Path | str) -> str:
 
 
 @contextmanager
-def folder_atomic(path: Path, need: int = 0) -> Iterator[Path]:
+def folder_atomic(path: Path, need: int = 0, *, new: str = "") -> Iterator[Path]:
     """Yield a temporary folder beside `path`; at the end, flush its files and rename it to `path`.
 
     A folder that is at `path` already is replaced (`polydiff.support.replace.replace_folder`). If the body raises,
@@ -132,6 +132,7 @@ def folder_atomic(path: Path, need: int = 0) -> Iterator[Path]:
     Arguments:
         path: The folder.
         need: Its size in bytes, for messages; 0: not known.
+        new: Advice if the path is in use by now (`check_free`), which is then not replaced; "": it is replaced.
 
     Raises:
         WriteError: The disk is full, or the folder cannot be written for another reason (`polydiff.support.disk`).
@@ -142,6 +143,8 @@ def folder_atomic(path: Path, need: int = 0) -> Iterator[Path]:
         remove_drafts(path.parent, lambda name: name == path.name)
         with draft_folder(draft):
             yield draft
+            if new:
+                check_free(path, new)
             complete(draft, path)
 
 

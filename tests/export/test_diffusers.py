@@ -195,6 +195,17 @@ def test_what_cannot_be_imported_is_an_error(tmp_path: Path, capsys: pytest.Capt
     assert "betas of its own" in refused()
     diffusers.FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
     assert "has no betas" in refused()
+    damaged = {"_class_name": "DDIMScheduler", "num_train_timesteps": "abc"}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(damaged))
+    assert "cannot be used by DDIMScheduler" in refused()
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps({"_class_name": "UNet2DModel"}))
+    assert "names no scheduler" in refused()
+    saved_pipeline(folder, diffusers.UNet2DModel(**UNET), thresholding=True)
+    assert "thresholding=true, which has no counterpart" in refused()
+    saved_pipeline(folder, diffusers.UNet2DModel(**UNET))
+    for key in ("target=v", "schedule=edm", "data.channels=3"):
+        assert main(["import", str(folder), "-o", str(tmp_path / "run"), key]) == 2
+        assert f"{key.partition('=')[0]} follows from" in capsys.readouterr().err
     (folder / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "AutoencoderKL"]}))
     assert "works with vae" in refused()
 

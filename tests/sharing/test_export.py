@@ -15,11 +15,14 @@ from safetensors.torch import load_file
 
 import polydiff
 from polydiff.cli import main
+from polydiff.config.merge import resolve
+from polydiff.hub.upload import files_in
 from polydiff.run.checkpoint import Checkpoint
 from polydiff.run.folder import Run
 from polydiff.run.reading import read_manifest, read_state_file
+from polydiff.sharing.card import named
 from polydiff.sharing.export import export
-from polydiff.sharing.portable import Encoders, without_folders, write_model
+from polydiff.sharing.portable import Encoders, portable, without_folders, write_model
 from polydiff.support.errors import UserError
 
 
@@ -206,6 +209,48 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ema.safetensors is missing"):
         export(run, tmp_path / "model")
     assert {path.name for path in tmp_path.iterdir()} == {"image"}
+
+
+def test_a_folder_that_is_filled_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, place = golden_run("image", tmp_path), tmp_path / "model"
+
+    def filled(*args: Any) -> None:
+        place.mkdir()
+        (place / "precious.txt").write_text("mine")
+
+    monkeypatch.setattr("polydiff.sharing.export.draw", filled)
+    with pytest.raises(UserError, match="is not an empty folder"):
+        export(run, place)
+    assert [path.name for path in place.iterdir()] == ["precious.txt"]
+
+
+def test_a_card_gets_another_name_where_it_stands_for_the_model() -> None:
+    usage = "<!-- usage of é model -->\n"
+    usage += "polydiff sample 'é model' -n 16 -o samples\nmodel = polydiff.load(\"é model\")\n<!-- end of usage -->"
+    card = f"---\nlicense: mit\n---\n\n# é model\n\nA model.\n\n{usage}\n"
+    assert named(card, "hf:anna/digits") == (
+        "---\nlicense: mit\n---\n\n# digits\n\nA model.\n\n<!-- usage of hf:anna/digits -->\n"
+        'polydiff sample hf:anna/digits -n 16 -o samples\nmodel = polydiff.load("hf:anna/digits")\n'
+        "<!-- end of usage -->\n"
+    )
+
+
+def test_trackers_of_the_author_are_not_given_away() -> None:
+    options = {"tensorboard": {"folder": "/home/anna/tb"}}
+    config = resolve("image").config.model_copy(update={"track": ("tensorboard",), "track_options": options})
+    values = portable(config, {})
+    assert (values["track"], values["track_options"]) == ([], {})
+
+
+def test_only_files_of_models_are_sent(tmp_path: Path) -> None:
+    sent = ["README.md", "model.safetensors", "parts/codec/model.safetensors", "parts/text-encoder/tokenizer.json"]
+    sent += ["samples/drawn/sample-00000.png", "stages/up/parts/codec/config.json"]
+    kept = ["notes.txt", "parts/codec/notes.txt", "parts/notes.txt", "stages/up/samples/step-1/private.csv"]
+    for name in [*sent, *kept]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "LICENSE").symlink_to("/etc/passwd")
+    assert [name for name, _ in files_in(tmp_path)] == sorted(sent)
 
 
 def test_text_encoders_are_copied_once_and_found_where_the_folder_is(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from polydiff.cli.options import model_parser, plan_arguments, plan_options, read_conditions
 from polydiff.cli.parsing import Parser, read_words
-from polydiff.cli.sharing.give import FOLDER, card_options, check_no_card, export_folder
-from polydiff.export.formats import FORMATS, Request
+from polydiff.cli.sharing.give import card_options, check_no_card, export_folder
+from polydiff.export.formats import FOLDER, FORMATS, Request
 from polydiff.export.formats import export as write
 from polydiff.support.yaml_text import parse_yaml
 

@@ -11,8 +11,6 @@ from polydiff.support.errors import UserError
 
 SAMPLES = 8
 """Number of samples of a card, unless another is requested."""
-FOLDER = "polydiff"
-"""Value of --format for a folder that polydiff reads; the default."""
 OWN = ("output", "format", "license", "samples")
 """Options of `polydiff export` for such a folder."""
 REPEATED = ("cond", "option", "spacing_option", "guidance_option", "negative")
