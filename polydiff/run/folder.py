@@ -84,7 +84,7 @@ def delete_steps(folder: Path, steps: Iterable[int]) -> None:
 
 def check_own(path: Path | str) -> None:
     """Raise UserError if a path is the name of a model on the hub, to whose copy in the cache nothing is written."""
-    if on_hub(path):
+    if on_hub(as_path("path", path)):
         raise UserError(
             f"{path} is on the hub, and nothing is written to its copy in the cache. Make one of your own: "
             f"polydiff export {path} -o DIR"

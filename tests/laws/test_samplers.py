@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from oracles import GaussianDenoiser, convergence, dense, euclidean, packed
 from torch.testing import assert_close
@@ -165,6 +165,7 @@ def test_plans_preserve_a_point_and_end_at_zero(
     data: st.DataObject, sampler: str, spacing: str, steps: int, schedule: str
 ) -> None:
     """If the data are the point c, a state at c stays there; levels fall strictly to 0, no number is not finite."""
+    assume((spacing, schedule) != ("timesteps", "learned"))  # a UserError: such timesteps would change
     options = data.draw(OPTIONS.get(sampler, st.just({})))
     levels = noise_levels(SCHEDULES[schedule](), steps, spacing)
     assert len(levels) in (steps + 1, steps + 2)
