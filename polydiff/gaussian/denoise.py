@@ -57,7 +57,7 @@ class Denoise(Protocol):
 
 
 class TakesSchedule(Protocol):
-    """A backbone that is told a noise level as a timestep of the run's schedule, and so depends on the schedule."""
+    """A backbone that takes the noise level as a timestep of the run's schedule, and so depends on the schedule."""
 
     def use_schedule(self, schedule: Schedule) -> None:
         """Take the schedule; a `Denoiser` calls this with its own."""

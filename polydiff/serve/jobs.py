@@ -80,7 +80,7 @@ class JobRecord:
             self.tell()
 
     def status(self, position: int) -> JobStatus:
-        """Return what a client is told; `position` is the number of jobs before it."""
+        """Return what a client receives; `position` is the number of jobs before it."""
         seconds = 0.0 if self.started is None else (self.ended or time.monotonic()) - self.started
         return JobStatus(
             id=self.id, kind=self.kind, model=self.model, state=self.state, position=position,

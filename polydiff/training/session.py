@@ -63,7 +63,7 @@ class Session:
     Attributes:
         lacking: What could not be written.
         tried: Step of the last checkpoint that was written or tried.
-        trackers: What else is told of numbers and samples while the session trains.
+        trackers: What else receives numbers and samples while the session trains.
     """
 
     run: Run

@@ -141,7 +141,7 @@ def test_samples_of_a_plugin_are_arrays_and_its_conditions_may_be_left_out(ring:
 
 
 def test_onnxruntime_computes_the_timesteps_of_a_table(tmp_path: Path) -> None:
-    """At and between grid points, as a network of diffusers is told them."""
+    """At and between grid points, as a network of diffusers takes them."""
     steps = Timesteps(SCHEDULES["linear"]())
     x = torch.tensor([-4.0, -1.0, 0.0, 2.5]), -steps.log_snr()[[0, 3, 500, 999]].float() / 2
 

@@ -85,10 +85,10 @@ def run_child(work: Callable[[], Any], wait: float | None = None, memory: int | 
         wait: Seconds after which the child is killed; None: never.
         memory: Bytes of address space that it may take beyond what it has; None: any.
     """
-    out, err, told = (os.memfd_create(name) for name in ("stdout", "stderr", "told"))
+    out, err, answer = (os.memfd_create(name) for name in ("stdout", "stderr", "answer"))
     pid = os.fork()
     if pid == 0:
-        os._exit(child(work, (out, err, told), memory))
+        os._exit(child(work, (out, err, answer), memory))
     try:
         code = os.waitstatus_to_exitcode(waited(pid, wait))
     except BaseException:  # the trial's limit of time
@@ -97,7 +97,7 @@ def run_child(work: Callable[[], Any], wait: float | None = None, memory: int | 
         os.waitpid(pid, 0)
         raise
     finally:
-        texts = [content(descriptor) for descriptor in (out, err, told)]
+        texts = [content(descriptor) for descriptor in (out, err, answer)]
     result, seconds, risen = json.loads(texts[2]) if texts[2] else (None, 0.0, 0.0)
     return Ended(code, result, texts[0], texts[1], seconds, risen)
 
@@ -139,8 +139,8 @@ def child(work: Callable[[], Any], files: tuple[int, int, int], memory: int | No
     try:
         found = work()
         code = found if isinstance(found, int) else 0
-        told = json.dumps([found, time.process_time() - start, process_peak() - before])
-        os.write(files[2], told.encode())
+        answer = json.dumps([found, time.process_time() - start, process_peak() - before])
+        os.write(files[2], answer.encode())
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else BROKEN
     except BaseException:  # noqa: BLE001 - the parent reads it

@@ -25,7 +25,7 @@ def chain() -> Chain:
 
 
 def order(**request: Any) -> dict[str, Any]:
-    """A request as the worker is told it."""
+    """A request as the worker receives it."""
     found = JOB.validate_python(request)
     values = found.model_dump()
     return {**values, "sampling": found.sampling.changes()} if "sampling" in values else values  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Trackers are told what metrics.jsonl and the samples' files hold; one that fails ends no training."""
+"""Trackers receive what metrics.jsonl and the samples' files hold; one that fails ends no training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Timesteps: a schedule as T numbered noise levels, as networks of DDPM are told them.
+r"""Timesteps: a schedule as T numbered noise levels, as networks of DDPM take them.
 
 $$ i = (T - 1) \frac{t(s) - t_0}{t_1 - t_0}, \qquad i = 0 \ldots T - 1, $$
 

@@ -44,7 +44,7 @@ async def on_user_error(request: Request, error: UserError) -> Response:
 
 
 async def on_invalid(request: Request, error: ValidationError) -> Response:
-    """The body has the wrong form; the first mistake is told."""
+    """The body has the wrong form; the first mistake is reported."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = printable(".".join(map(str, first["loc"])))[:200]
     status = 400 if first["type"] == "json_invalid" else 422

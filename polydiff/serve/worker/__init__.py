@@ -1,1 +1,1 @@
-"""The process that computes: what it is told and answers, how it starts and ends, and its jobs."""
+"""The process that computes: what it receives and answers, how it starts and ends, and its jobs."""
