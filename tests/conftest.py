@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +56,12 @@ def pytest_sessionstart() -> None:
     import shapes  # after OMP_NUM_THREADS: it imports torch
 
     shapes.install()
+
+
+def pytest_runtest_teardown() -> None:
+    """Forget the modules that a test wrote (planted_NAME), so that a later test of that name imports its own."""
+    for name in [name for name in sys.modules if name.startswith("planted_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture

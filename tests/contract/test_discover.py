@@ -36,7 +36,6 @@ def plant(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, source: str)
     (folder / f"{module}.py").write_text(source)
     distribution(folder, f"dist-{name}", {DOMAINS: {name: f"{module}:SPEC"}})
     on_path(monkeypatch, folder)
-    monkeypatch.delitem(sys.modules, module, raising=False)
 
 
 def found(name: str) -> tuple[str, str]:
@@ -308,14 +307,13 @@ def test_an_exception_of_a_plugin_in_use_is_one_line_that_names_it(
     (tmp_path / "planted_domain.py").write_text(RAISES)
     card = SPEC.format(name="bad", more="").replace("ring_domain:Ring", f"planted_domain:{name}")
     plant(tmp_path, monkeypatch, "bad", HEAD + card)
-    monkeypatch.delitem(sys.modules, "planted_domain", raising=False)
     words_of_command = ["train", "--domain", "bad", "--dry-run"]
     assert main(words_of_command) == 1
     assert words in capsys.readouterr().err
     monkeypatch.setenv("POLYDIFF_DEBUG", "1")
     with pytest.raises((ValueError, TypeError)):
         main(words_of_command)
-    monkeypatch.delitem(sys.modules, "planted_domain", raising=False)
+    del sys.modules["planted_domain"]
     assert failed_plugin(ValueError()) == ""
 
 
@@ -335,7 +333,7 @@ def test_a_factory_that_makes_no_domain_is_an_error(tmp_path: Path, monkeypatch:
     on_path(monkeypatch, PLUGINS)
     (tmp_path / "planted_odd.py").write_text("Number = 3\ndef none(config, statistics=None): return None\n")
     for name, problem in (("Number", "is a int, not a class"), ("none", "returned a NoneType without statistics")):
-        monkeypatch.delitem(sys.modules, "planted_bad", raising=False)
+        sys.modules.pop("planted_bad", None)
         card = SPEC.format(name="bad", more="").replace("ring_domain:Ring", f"planted_odd:{name}")
         plant(tmp_path / name, monkeypatch, "bad", HEAD + card)
         on_path(monkeypatch, tmp_path)
