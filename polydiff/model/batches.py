@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from itertools import islice
+from math import ceil
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +88,40 @@ def windows(indices: range, size: int) -> Iterator[range]:
         last = min((first // size + 1) * size, indices.stop)
         yield range(first, last)
         first = last
+
+
+class Window(NamedTuple):
+    """Consecutive samples, sorted into batches of like sizes.
+
+    Attributes:
+        batches: Numbers of the samples of each batch.
+        draw: Yields the samples of one batch, in one or more parts.
+        order: Places of the samples, by number, in the joined batches; None: they are in order.
+    """
+
+    batches: Sequence[Sequence[int]]
+    draw: Callable[[Sequence[int]], Iterator[Samples]]
+    order: Sequence[int] | None
+
+
+def drawn_windows(planned: Iterator[Window]) -> Iterator[Samples]:
+    """Yield the samples of windows in order.
+
+    The batches of several windows are dealt out together if there are more processes than batches in one window.
+    """
+
+    def batch(item: tuple[Window, Sequence[int]]) -> Samples:
+        window, numbers = item
+        return Samples.join(list(window.draw(numbers)))
+
+    while some := list(islice(planned, ceil(ranks().world / WINDOW))):
+        found = dealt_samples([(window, numbers) for window in some for numbers in window.batches], batch)
+        for window in some:
+            parts = islice(found, len(window.batches))
+            if window.order is None:
+                yield from parts
+            else:
+                yield Samples.join(list(parts)).take(window.order)
 
 
 class Memory:

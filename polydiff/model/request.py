@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from polydiff.contract.abilities import task_conditions
@@ -20,7 +21,7 @@ from polydiff.core.conditions import Condition
 from polydiff.core.process.sampling import Draw, Known, Observed, Plan, generating
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
-from polydiff.model.batches import WINDOW, Memory, dealt_samples, windows
+from polydiff.model.batches import WINDOW, Memory, Window, drawn_windows, windows
 from polydiff.model.origin import digest, drawn
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
@@ -113,8 +114,9 @@ class Request:
         self.model.agree_on_batches()
         size = self.batch_size
         memory = Memory(size)
-        for window in windows(indices, WINDOW * size):
-            yield from self.window(window, seed, size, memory, indices.stop)
+        origin = drawn(self.model, self.how, seed, self.requested)
+        planned = (self.window(part, seed, size, memory, indices.stop) for part in windows(indices, WINDOW * size))
+        yield from (replace(samples, origin=origin) for samples in drawn_windows(planned))
 
     def joined(self, indices: range, seed: int) -> Samples:
         """Return samples, and show the progress of drawing them."""
@@ -125,8 +127,8 @@ class Request:
                 show(sum(map(len, parts)))
         return Samples.join(parts)
 
-    def window(self, window: range, seed: int, size: int, memory: Memory, stop: int) -> Iterator[Samples]:
-        """Yield the samples of one window in order.
+    def window(self, window: range, seed: int, size: int, memory: Memory, stop: int) -> Window:
+        """Return one window, planned.
 
         Arguments:
             window: Numbers of the samples.
@@ -135,7 +137,6 @@ class Request:
             memory: Computes a batch, in smaller ones if memory does not suffice.
             stop: Number after the request's last sample.
         """
-        origin = drawn(self.model, self.how, seed, self.requested)
         whole = self.blank(window, seed)
         sizes = whole[0].dim
 
@@ -145,18 +146,11 @@ class Request:
             x = self.states(space, cond, seed, numbers, compile=self.how.compile and full)
             return Samples(self.model.domain.decode(state_to(x, "cpu"), space), cond)
 
-        def batch(numbers: Sequence[int]) -> Samples:
-            return Samples.join(list(memory(numbers, compute)))
-
         even = bool((sizes == sizes[0]).all())
         order = sizes.argsort(stable=True)
         numbers = window if even else [window[i] for i in order.tolist()]
-        parts = [numbers[first : first + size] for first in range(0, len(numbers), size)]
-        found = dealt_samples(parts, batch)
-        if even:
-            yield from (replace(samples, origin=origin) for samples in found)
-        else:
-            yield replace(Samples.join(list(found)), origin=origin).take(order.argsort().tolist())
+        batches = [numbers[first : first + size] for first in range(0, len(numbers), size)]
+        return Window(batches, partial(memory, compute=compute), None if even else order.argsort().tolist())
 
     def blank(self, numbers: Sequence[int], seed: int) -> Blank:
         """Return the space and the conditions of samples, which follow from the seed and each sample's number."""

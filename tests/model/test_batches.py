@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,14 @@ from torch import nn
 
 import polydiff
 from polydiff.cli import main
+from polydiff.contract.domain import Samples
 from polydiff.core.space import Batch, Euclidean
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.process.process import GaussianProcess
 from polydiff.gaussian.schedule.closed_forms import EDM
-from polydiff.model.batches import FEWEST, Memory, efficient
+from polydiff.machine.ranks import Ranks
+from polydiff.model import batches
+from polydiff.model.batches import FEWEST, Memory, Window, drawn_windows, efficient, windows
 from polydiff.model.request import Request
 from polydiff.support.errors import UserError
 
@@ -36,6 +39,32 @@ def test_batches_of_molecules_are_of_like_sizes(small_runs: Path, monkeypatch: p
     for first in range(0, 64, 8):
         list(model.stream(8, first=first, batch_size=8))
     assert 1 <= sorted_waste < 1.05 < padded / real
+
+
+@pytest.mark.parametrize(("world", "together"), [(1, [16, 16, 16, 16, 9]), (16, [16, 16, 16, 16, 9]), (40, [48, 25])])
+def test_no_process_waits_for_a_batch_while_windows_are_left(
+    monkeypatch: pytest.MonkeyPatch, world: int, together: list[int]
+) -> None:
+    handed: list[int] = []
+
+    def counting(items, work):
+        handed.append(len(items))
+        return map(work, items)
+
+    def draw(numbers: Sequence[int]) -> Iterator[Samples]:
+        yield Samples(list(numbers))
+
+    monkeypatch.setattr(batches, "ranks", lambda: Ranks(world=world))
+    monkeypatch.setattr(batches, "dealt_samples", counting)
+    planned = []
+    for window in windows(range(3, 3 + 72 * 4), 16 * 4):
+        order = sorted(window, key=lambda number: (number % 3, number))  # as if sorted by size
+        parts = [order[first : first + 4] for first in range(0, len(order), 4)]
+        planned.append(Window(parts, draw, [order.index(number) for number in window]))
+    assert [len(window.batches) for window in planned] == [16, 16, 16, 16, 9]
+    found = [number for samples in drawn_windows(iter(planned)) for number in samples]
+    assert found == list(range(3, 3 + 72 * 4))
+    assert handed == together
 
 
 @pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), MemoryError(), None])
