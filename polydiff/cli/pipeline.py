@@ -15,9 +15,10 @@ from polydiff.cli.parsing import Parser, read_words
 from polydiff.cli.printing.tables import explanations, numbers_table, table
 from polydiff.contract.discover import load_domain_spec
 from polydiff.hub.names import on_hub
+from polydiff.machine import torchrun
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.support.errors import NonFiniteError, UserError
-from polydiff.support.files import new_numbered_folder, quoted
+from polydiff.support.files import quoted
 from polydiff.support.progress import log
 from polydiff.support.signals import exit_code
 from polydiff.support.yaml_text import read_yaml
@@ -45,24 +46,33 @@ def chosen_pipeline(args: argparse.Namespace) -> Pipeline | None:
     return pipeline_of(spec.pipelines[args.preset], f"preset {args.preset}", Path.cwd(), args.domain)
 
 
-def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, words: Mapping[str, str]) -> int:
+def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, keys: Mapping[str, str], words: Sequence[str]) -> int:
     """Train a new pipeline and return the exit code.
 
     Arguments:
         pipeline: The pipeline.
         args: Arguments of `polydiff train`.
-        words: Its configuration keys, for all stages.
+        keys: Its configuration keys, for all stages.
+        words: The arguments as they were typed, for the processes that are started.
     """
+    from polydiff.cli.train import folder_of, start_processes
+    from polydiff.machine.ranks import joined
+    from polydiff.pipeline.folder import PipelineFolder
     from polydiff.pipeline.settings import Words
-    from polydiff.pipeline.train import begin
+    from polydiff.pipeline.train import begin, launch_of
 
     if args.profile or args.overfit_one_batch:
         raise UserError("--profile and --overfit-one-batch take one run. Use them with the keys of one stage.")
-    typed = Words(words, read_stages(args.stage, "up.train.steps=500"))
+    typed = Words(keys, read_stages(args.stage, "up.train.steps=500"))
     if args.dry_run:
         return print_stages(pipeline, typed)
-    place = nullcontext(args.output) if args.output else new_numbered_folder(RUNS, f"{pipeline.domain}-pipeline")
-    with place as path:
+    launch = launch_of(PipelineFolder(args.output or RUNS, pipeline), typed)
+    several = torchrun.needed(launch.processes)
+    together, place = nullcontext() if several else joined(launch.timeout), f"{pipeline.domain}-pipeline"
+    with together, folder_of(args.output, place) as path:
+        if several:
+            own = [] if args.output else ["-o", str(path)]
+            return start_processes(["train", *words, *own], launch)
         return finish(begin(pipeline, path, typed), args.judge)
 
 
@@ -92,38 +102,51 @@ def print_stages(pipeline: Pipeline, words: Any) -> int:
     return 0
 
 
-def resume_pipeline(args: argparse.Namespace, rest: Sequence[str]) -> int:
+def resume_pipeline(args: argparse.Namespace, rest: Sequence[str], words: Sequence[str]) -> int:
     """Train the stages of a pipeline that are not done and return the exit code.
 
     Arguments:
         args: Arguments of `polydiff resume`.
-        rest: Its configuration keys: a pipeline takes none.
+        rest: Its configuration keys: a pipeline takes those of the section `launch`.
+        words: The arguments as they were typed, for the processes that are started.
     """
-    from polydiff.cli.train import EVALUATED
+    from polydiff.cli.train import EVALUATED, start_processes
+    from polydiff.machine.ranks import joined
     from polydiff.pipeline.folder import PipelineFolder
+    from polydiff.pipeline.settings import Words
+    from polydiff.pipeline.train import launch_of
 
-    if keys := read_words(rest):
+    keys = read_words(rest)
+    if wrong := [key for key in keys if not key.startswith("launch.")]:
         raise UserError(
-            f"A resumed pipeline takes no keys, but {next(iter(keys))} is given. To train a stage longer: polydiff "
-            f"resume {quoted(args.run / 'stages' / 'NAME')} train.steps=N"
+            f"A resumed pipeline takes launch.KEY=VALUE only, but {wrong[0]} is given. To train a stage longer: "
+            f"polydiff resume {quoted(args.run / 'stages' / 'NAME')} train.steps=N"
         )
     if args.allow_changed_data:
         raise UserError("--allow-changed-data takes one run. Resume the stage with it, then the pipeline.")
     folder = PipelineFolder.open(args.run)
     folder.check_resumable()
-    return finish(folder, EVALUATED if args.judge is None else args.judge)
+    typed = Words(keys, {})
+    launch = launch_of(folder, typed)
+    if torchrun.needed(launch.processes):
+        return start_processes(["resume", *words], launch)
+    with joined(launch.timeout):
+        return finish(folder, EVALUATED if args.judge is None else args.judge, typed)
 
 
-def finish(folder: PipelineFolder, evaluated: int) -> int:
+def finish(folder: PipelineFolder, evaluated: int, words: Any = None) -> int:
     """Train the stages that are not done, judge each and then the whole, and write the reports; return the exit code.
 
     Arguments:
         folder: The pipeline.
         evaluated: Number of samples to evaluate, of each stage and of the whole; 0: none.
+        words: Keys of the section `launch` that differ from the pipeline's (`polydiff.pipeline.settings.Words`).
     """
     from polydiff.cli.judge import judge_run
+    from polydiff.machine.ranks import ranks
     from polydiff.model.model import Model
     from polydiff.pipeline.report import since_evaluation
+    from polydiff.pipeline.settings import NO_WORDS
     from polydiff.pipeline.train import train_stages
     from polydiff.run.folder import Run
     from polydiff.training.duration.progress import TrainingProgress
@@ -137,15 +160,16 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
             with TrainingProgress(turn.steps, evaluated, turn.title) as progress:
                 train(progress)
             worked.append(turn.name)
-        if folder.pipeline.stages[turn.name].run is None and not Run(turn.path).report.is_file():
+        lacks_report = folder.pipeline.stages[turn.name].run is None and not Run(turn.path).report.is_file()
+        if ranks().agree(lacks_report):
             judge_run(Model.load(turn.path), turn.path, evaluated)
 
     try:
-        train_stages(folder, work)
+        train_stages(folder, work, words or NO_WORDS)
         changed = since_evaluation(folder)
         if changed:
             log(f"The evaluation is older than the stages: {changed}.")
-        if worked or changed or not folder.report.is_file():
+        if ranks().agree(bool(worked or changed or not folder.report.is_file())):
             judge_whole(folder, evaluated)
         else:
             log(f"All stages are done. Their page is {folder.report}.")
@@ -158,19 +182,27 @@ def finish(folder: PipelineFolder, evaluated: int) -> int:
 
 
 def judge_whole(folder: PipelineFolder, evaluated: int) -> None:
-    """Evaluate a trained pipeline, write its report and print the next commands."""
+    """Evaluate a trained pipeline, write its report and print the next commands.
+
+    Processes that are joined share the evaluation; the first one prints and writes.
+    """
     from polydiff.judging.result import write_evaluation
+    from polydiff.machine.ranks import alone, ranks
     from polydiff.pipeline.chain import Chain
     from polydiff.pipeline.evaluate import evaluate
     from polydiff.pipeline.report import draw_stages, write_report
 
-    chain = Chain.load(folder.path)
+    chain, first = Chain.load(folder.path), ranks().first
     if evaluated > 0:
         log(f"Evaluating the pipeline on {evaluated:,} samples")
         result = evaluate(chain, evaluated)
-        write_evaluation(folder, result)
-        pipeline_table(result)
-    draw_stages(chain, folder)
+        if first:
+            write_evaluation(folder, result)
+            pipeline_table(result)
+    if not first:
+        return
+    with alone():
+        draw_stages(chain, folder)
     report, place = write_report(folder.path), quoted(folder.path)
     print(f"\nPipeline:  {folder.path}\nReport:    {report}\n\nNext:")
     print(f"  polydiff sample {place} -n 16\n  polydiff eval {place} -n 1000")

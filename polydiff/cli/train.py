@@ -57,7 +57,7 @@ def train(words: Sequence[str]) -> int:
             help_on_keys(settings(args, rest))
         return 0
     if pipeline:
-        return train_pipeline(pipeline, args, read_words(rest))
+        return train_pipeline(pipeline, args, read_words(rest), words)
     if args.stage:
         raise UserError(f"--stage {args.stage[0]} is a key of a stage, but neither -c nor --preset names a pipeline.")
     chosen = settings(args, rest)
@@ -204,7 +204,7 @@ def resume(words: Sequence[str]) -> int:
     from polydiff.training import trainer
 
     if is_pipeline(args.run):
-        return resume_pipeline(args, rest)
+        return resume_pipeline(args, rest, words)
     run_of(checkpoint_path(args.run)).check_resumable()
     keys = read_words(rest)
     started = launched_as(args.run, {key: keys.pop(key) for key in list(keys) if key.startswith("launch.")})

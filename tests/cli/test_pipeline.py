@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from pipeline_cases import LATENT
+from process_jobs import command
+from tiny_runs import assert_alike
+from together import together
 
 import polydiff
 from polydiff.cli import main
+from polydiff.machine import torchrun
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +25,42 @@ def latent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["train", "-c", str(place / "latent.yaml"), "-o", str(place / "out"), "--judge", "8"]
     assert main([*words, "--stage", "ldm.train.steps=4", "seed=3"]) == 0
     return place / "out"
+
+
+FLOAT = {**LATENT["common"], "train.precision": "float32", "device": "cpu"}
+
+
+def test_two_processes_train_and_judge_a_pipeline_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "latent.yaml"
+    file.write_text(yaml.safe_dump({**LATENT, "common": FLOAT}, sort_keys=False))
+    assert together(2, command, train_words(file, tmp_path / "two")) == [0, 0]
+    assert main(train_words(file, tmp_path / "one")) == 0
+    for stage in ("ae", "ldm"):
+        assert_alike(tmp_path / "one" / "stages" / stage, tmp_path / "two" / "stages" / stage)
+    one, two = (json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("one", "two"))
+    assert two["stages"]["ae"]["metrics"]["psnr"]["value"] == pytest.approx(
+        one["stages"]["ae"]["metrics"]["psnr"]["value"], rel=1e-3
+    )
+    shutil.rmtree(tmp_path / "two" / "stages" / "ldm")
+    assert together(2, command, ["resume", str(tmp_path / "two"), "--judge", "8"]) == [0, 0]
+    assert_alike(tmp_path / "one" / "stages" / "ldm", tmp_path / "two" / "stages" / "ldm")
+
+
+def train_words(file: Path, folder: Path) -> list[str]:
+    return ["train", "-c", str(file), "-o", str(folder), "--judge", "8"]
+
+
+def test_processes_are_started_with_the_words_that_were_typed(
+    latent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[list[str], int, int]] = []
+    monkeypatch.setattr(torchrun, "start", lambda words, n, restarts: started.append((words, n, restarts)) or 0)
+    (tmp_path / "latent.yaml").write_text(yaml.safe_dump(LATENT, sort_keys=False))
+    words = [*train_words(tmp_path / "latent.yaml", tmp_path / "new"), "launch.processes=3", "launch.restarts=2"]
+    assert main(words) == 0
+    again = ["resume", str(latent), "launch.processes=2"]
+    assert main(again) == 0
+    assert started == [([*words], 3, 2), ([*again], 2, 0)]
 
 
 def test_train_makes_runs_numbers_and_pages(latent: Path) -> None:
@@ -75,7 +115,7 @@ def test_eval_report_and_vary(latent: Path, tmp_path: Path, capsys: pytest.Captu
         (["eval", "{}", "--guidance", "1", "--guidance", "2"], "one guidance weight a call"),
         (["eval", "{}", "--likelihood"], "is a pipeline of several runs"),
         (["interpolate", "{}", "a.png", "b.png"], "A and B are examples, and --cond holds for both. Between two texts"),
-        (["resume", "{}", "train.steps=9"], "A resumed pipeline takes no keys"),
+        (["resume", "{}", "train.steps=9"], "A resumed pipeline takes launch.KEY=VALUE only, but train.steps"),
         (["train", "-c", "{}/pipeline.yaml", "-o", "{}"], "already contains a pipeline"),
         (["train", "-c", "{}/pipeline.yaml", "--preset", "quick"], "takes no further -c and no --preset"),
         (["train", "--domain", "image", "--stage", "up.seed=3"], "neither -c nor --preset names a pipeline"),

@@ -11,6 +11,7 @@ import torch
 from tiny_runs import stop_at
 from torch._dynamo.utils import counters
 
+from polydiff.cli import main
 from polydiff.machine.ranks import joined, ranks
 from polydiff.run.folder import steps_saved
 from polydiff.training.trainer import resume, train
@@ -30,6 +31,11 @@ def train_until(run: Path, domain: str, keys: dict[str, Any], step: int) -> None
             resume(run, progress=stop_at(step))
         else:
             train(domain, run, overrides=keys, progress=stop_at(step))
+
+
+def command(words: list[str]) -> int:
+    """Run a command of polydiff and return its exit code."""
+    return main(words)
 
 
 def resume_in(folder: Path, launch: dict[str, Any]) -> None:

@@ -113,8 +113,8 @@ def test_nothing_is_written_unless_all_stages_can_be_trained(tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_pipeline_is_trained_in_one_process(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"its stage ldm has launch.processes=2. .* `polydiff chain`"):
+def test_stages_that_differ_in_their_processes_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"launch.processes is 1 in stage ae and 2 in stage ldm. Set it for all stages"):
         train_pipeline(LATENT, tmp_path / "run", overrides={"ldm": {"launch.processes": 2}})
     assert not (tmp_path / "run").exists()
 
