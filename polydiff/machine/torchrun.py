@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from polydiff.machine.environment import cores
 from polydiff.support.launched import launched
+from polydiff.support.signals import end_signals
 
 AGENT = "POLYDIFF_AGENT"
 """Environment variable with the number of the process that started several of them."""
@@ -46,7 +47,7 @@ def needed(processes: int) -> bool:
 def start(words: Sequence[str], processes: int, restarts: int = 0) -> int:
     """Run a command of polydiff in several processes on this machine, by torchrun's agent, and return the exit code.
 
-    The agent ends all processes if one fails, and passes Ctrl-C and SIGTERM on to them.
+    The agent ends all processes if one fails, and passes Ctrl-C, SIGTERM and its like on to them.
 
     Arguments:
         words: The command, such as ["train", "--domain", "audio"].
@@ -69,6 +70,7 @@ def start(words: Sequence[str], processes: int, restarts: int = 0) -> int:
         rdzv_endpoint="localhost:0",
         max_restarts=restarts,
         monitor_interval=0.1,
+        signals_to_handle=",".join(["SIGINT", "SIGQUIT", *(number.name for number in end_signals())]),
     )
     try:
         api.elastic_launch(config, sys.executable)("-m", "polydiff", *words)

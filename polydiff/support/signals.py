@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM: both end work by an exception, so that it cleans up. Imports nothing that takes time."""
+"""Ctrl-C, SIGTERM and its like: they end work by an exception, so that it cleans up. Imports nothing that takes time.
+
+Like SIGTERM, SIGHUP ends work, which a terminal sends when it is closed, and SIGUSR1, by which a batch system announces
+the end of a job.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+ENDING = ("SIGTERM", "SIGHUP", "SIGUSR1")
+"""Signals that end work as SIGTERM does, where the system has them."""
+
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM was received. It ends work as Ctrl-C does."""
+    """SIGTERM or its like was received. It ends work as Ctrl-C does.
+
+    Arguments:
+        number: The signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
+
+
+def end_signals() -> list[signal.Signals]:
+    """Return the signals of `ENDING`, without those that the parent process made this one ignore, as nohup does."""
+    found = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    return [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """Return the exit code of a program that Ctrl-C (130) or SIGTERM (143) ended."""
-    return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+    """Return the exit code of a program that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
 
 
 def word(error: KeyboardInterrupt) -> str:
@@ -28,7 +49,7 @@ _ending: list[bool] = []
 
 
 def ending() -> None:
-    """Note that the program is about to end with an error, so that SIGTERM does not raise `Terminated` any more.
+    """Note that the program is about to end with an error, so that no signal raises `Terminated` any more.
 
     The program that started several processes sends it to the others as soon as one has ended.
     """
@@ -37,33 +58,34 @@ def ending() -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within this context, SIGTERM raises `Terminated`. Without effect outside the main thread."""
+    """Within this context, SIGTERM and its like raise `Terminated`. Without effect outside the main thread."""
 
     def end(number: int, frame: object) -> None:
         if not _ending:
-            raise Terminated
+            raise Terminated(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in end_signals()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end_at_once() -> None:
-    """Let Ctrl-C and SIGTERM end the process in the system's own way from here on: its work is done.
+    """Let Ctrl-C, SIGTERM and its like end the process in the system's own way from here on: its work is done.
 
     An exception would have nobody to catch it while Python shuts down, and would be printed as a traceback.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *end_signals()):
         signal.signal(number, signal.SIG_DFL)
 
 
 class Interrupts:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop after the step; a second one stops at once.
+    """Turn the first Ctrl-C, SIGTERM or its like into a request to stop after the step; a second one stops at once.
 
     Attributes:
         requested: Whether a stop is requested.
@@ -72,12 +94,12 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.requested = False
-        self.error: type[KeyboardInterrupt] = KeyboardInterrupt
+        self.error = KeyboardInterrupt()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, *end_signals())}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -86,5 +108,5 @@ class Interrupts:
 
     def _request(self, number: int, frame: object) -> None:
         self.requested = True
-        self.error = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        self.error = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
         self.__exit__()

@@ -270,7 +270,7 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             if session.ranks.any(interrupts.requested):
                 session.checkpoint_if_new()
                 session.ranks.wait_for_first()  # a process that ends earlier would end it, too
-                raise interrupts.error()
+                raise interrupts.error
     return run.path
 
 

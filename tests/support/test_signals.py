@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fake_plugins import PLUGINS
 
-from polydiff.support.signals import Terminated, exit_code, terminable
+from polydiff.support.signals import Interrupts, Terminated, exit_code, terminable
 
 WAIT = """
 import pathlib, time
@@ -25,13 +25,30 @@ time.sleep(60)
 def test_the_exit_code_is_that_of_the_signal() -> None:
     assert exit_code(KeyboardInterrupt()) == 130
     assert exit_code(Terminated()) == 143
+    assert exit_code(Terminated(signal.SIGUSR1)) == 138
 
 
-def test_sigterm_raises_within_the_context_alone() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with terminable(), pytest.raises(Terminated):
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_raises_within_the_context_alone(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with terminable(), pytest.raises(Terminated) as raised:
+        signal.raise_signal(number)
+    assert raised.value.number == number
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with terminable(), Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interrupts.requested
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGUSR1)
+            assert interrupts.requested
+            assert exit_code(interrupts.error) == 138
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_other_threads_get_no_handler() -> None:

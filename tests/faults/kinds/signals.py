@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in every phase: no traceback, the stated exit code, an open lock, and an exact resume.
+"""Ctrl-C, SIGTERM and its like in every phase: no traceback, the stated exit code, an open lock, an exact resume.
 
 A trial runs the command line in a child, which sends itself the signal as it enters a phase, twice for some: the
 second one must end it at once.
@@ -28,9 +28,9 @@ from polydiff.support.replace import DRAFT
 DOMAIN = "sequence"
 MORE = {"train.steps": 4, "train.checkpoint_every": 2, "train.sample_every": 3, "train.keep": 9}
 JUDGED = ("--judge", "8")
-PUSH = 5
+PUSH = 9
 """Of how many cases the tier "push" takes one."""
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
 
 
 class Phase(NamedTuple):
