@@ -35,7 +35,7 @@ from polydiff.domains.audio.data.crops import read_crop
 from polydiff.domains.audio.data.index import MARKS, Sound, index, why
 from polydiff.domains.audio.data.source import Values
 from polydiff.machine.fingerprint import fingerprints
-from polydiff.support.errors import UserError, unknown
+from polydiff.support.errors import UserError, amount, unknown
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SHORT = {"sc09": DIGITS}
@@ -207,14 +207,14 @@ def check_formats(sounds: Sequence[Sound], data: AudioData) -> None:
     low = [sound.header for sound in sounds if sound.header.rate < data.sample_rate]
     if low and not data.upsample:
         raise UserError(
-            f"{len(low)} files in {data.path} have a lower sample rate than data.sample_rate={data.sample_rate}, such "
+            f"Sample rates below data.sample_rate={data.sample_rate}: {amount(len(low), 'file')} in {data.path}, such "
             f"as {low[0].path} ({low[0].rate} Hz). Lower data.sample_rate, or resample them with data.upsample=true."
         )
     wide = [sound.header for sound in sounds if sound.header.channels > data.channels]
     if wide and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
-            f"{len(wide)} files in {data.path} have more than {data.channels} channels, such as {wide[0].path} "
-            f"({wide[0].channels}). Set data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
+            f"More than {amount(data.channels, 'channel')}: {amount(len(wide), 'file')} in {data.path}, such as "
+            f"{wide[0].path} ({wide[0].channels}). Set data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
             "data.mix=left."
         )
 

@@ -10,13 +10,14 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 from polydiff.contract.data.splits import folder_at_top, split_folders
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.formats.tables import json_items, smi_items, table_items
-from polydiff.domains.molecule.data.formats.text_files import column_name, kind_of, opened
+from polydiff.domains.molecule.data.formats.text_files import check_length, column_name, kind_of, lines_of
 from polydiff.domains.molecule.data.further import further_files
 from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.support.errors import UserError, unknown
@@ -128,11 +129,25 @@ def items(files: Sequence[Path], root: Path, data: MoleculeData) -> Iterator[Ite
     splits = splits_of(files, root)
     for path in files:
         own = f"{path.relative_to(root).as_posix()}, " if len(files) > 1 else ""
-        try:
+        with readable(path):
             for item in READERS[kind_of(path)](path, data):
                 yield item._replace(name=own + item.name, stated=splits.get(path, ""))
-        except (OSError, EOFError, zlib.error) as error:  # from the disk, or a truncated .gz
-            raise UserError(f"{path} cannot be read: {error}.") from None
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn an error from the disk, or that of a truncated .gz, into a UserError that names the file."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from None
+
+
+def check_text(files: Iterable[Path]) -> None:
+    """Raise UserError if the first line of a file is too long for molecules, before all of it is read for a digest."""
+    for path in files:
+        with readable(path), lines_of(path) as lines:
+            next(lines, "")
 
 
 def sdf_items(path: Path, _: MoleculeData | None = None) -> Iterator[Item]:
@@ -146,13 +161,15 @@ def sdf_items(path: Path, _: MoleculeData | None = None) -> Iterator[Item]:
 def records(path: Path) -> Iterator[list[str]]:
     """Yield the lines of each record of a .sdf; a truncated record does not swallow the next one."""
     lines: list[str] = []
-    with opened(path) as file:
-        for line in file:
+    length = 0
+    with lines_of(path) as found:
+        for line in found:
             if line.startswith("$$$$"):
                 yield from split_records(lines)
-                lines = []
+                lines, length = [], 0
             else:
                 lines.append(line.rstrip("\r\n"))
+                length = check_length(length + len(line), path, "a record")
     yield from split_records(lines)
 
 
@@ -215,14 +232,15 @@ def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
 
     Extra lines before the next number of atoms, as in QM9's own files, are ignored.
     """
-    with opened(path) as file:
-        number, lines = 1, list[str]()
-        for line in file:
+    with lines_of(path) as found:
+        number, lines, length = 1, list[str](), 0
+        for line in found:
             if line.strip().isdigit() and len(lines) != 1 and lines:
                 yield frame(number, lines)
-                number, lines = number + 1, []
+                number, lines, length = number + 1, [], 0
             if lines or line.strip():
                 lines.append(line)
+                length = check_length(length + len(line), path, "a frame")
         if lines:
             yield frame(number, lines)
 

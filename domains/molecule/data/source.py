@@ -15,7 +15,7 @@ from polydiff.domains.molecule.chemistry.geometry import SEED
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.config import SPATIAL, MoleculeData
 from polydiff.domains.molecule.data import qm9
-from polydiff.domains.molecule.data.files import count_items, digest_of, items, molecule_files, splits_of
+from polydiff.domains.molecule.data.files import check_text, count_items, digest_of, items, molecule_files, splits_of
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.formats.tables import smi_items
 from polydiff.domains.molecule.data.formats.text_files import kind_of
@@ -63,6 +63,7 @@ def source_of(data: MoleculeData) -> Source:
     if data.name == "qm9":
         raise UserError(f"data.path={data.path} is not a folder that contains {qm9.SDF}, {qm9.TABLE} and {qm9.LIST}.")
     files, root = molecule_files(data.path), data.path
+    check_text(files)
     names = [f"{path.relative_to(root).as_posix()} {kind_of(path)}" for path in files]
     key = {"files": digest_of(files), "names": digest("\n".join(names).encode()), "column": data.column}
     if splits_of(files, root):

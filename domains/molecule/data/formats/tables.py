@@ -10,7 +10,7 @@ from pathlib import Path
 
 from polydiff.contract.data.tables import mapping
 from polydiff.domains.molecule.config import MoleculeData
-from polydiff.domains.molecule.data.formats.text_files import column_name, kind_of, opened
+from polydiff.domains.molecule.data.formats.text_files import column_name, kind_of, lines_of
 from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.support.errors import unknown
 
@@ -26,8 +26,8 @@ def smi_items(path: Path, _: MoleculeData) -> Iterator[Item]:
     A first line that starts with "smiles" is a header, and names this column; without one, it is `TITLE`.
     """
     column = TITLE
-    with opened(path) as file:
-        for number, line in enumerate(file, 1):
+    with lines_of(path) as lines:
+        for number, line in enumerate(lines, 1):
             word, rest = (*line.split(maxsplit=1), "", "")[:2]
             if number == 1 and word.lower() == "smiles":
                 column = column_name(rest) or TITLE
@@ -39,12 +39,12 @@ def smi_items(path: Path, _: MoleculeData) -> Iterator[Item]:
 def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
     """Yield the SMILES of each row of a table, with its other columns."""
     csv.field_size_limit(sys.maxsize)
-    with opened(path) as file:
-        heading = file.readline()
+    with lines_of(path) as lines:
+        heading = next(lines, "")
         mark = "\t" if kind_of(path) == ".tsv" else max(",;\t|", key=heading.count)
         names = [column_name(name) for name in cells([heading], mark)]
         place = smiles_column(names, data.column, path)
-        for number, row in rows(file, mark):
+        for number, row in rows(lines, mark):
             if any(row):
                 others = {name: text for i, (name, text) in enumerate(zip(names, row, strict=False)) if i != place}
                 yield Item(f"line {number}", "smiles", row[place].strip() if place < len(row) else "", others)
@@ -53,8 +53,8 @@ def table_items(path: Path, data: MoleculeData) -> Iterator[Item]:
 def json_items(path: Path, data: MoleculeData) -> Iterator[Item]:
     """Yield the SMILES of each line of a .jsonl, with the texts and numbers of its other columns."""
     column = ""
-    with opened(path) as file:
-        for number, line in enumerate(file, 1):
+    with lines_of(path) as lines:
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:

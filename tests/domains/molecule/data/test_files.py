@@ -13,7 +13,8 @@ from polydiff.domains.molecule.chemistry.geometry import atomic_numbers, embed, 
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data import dataset as dataset_module
 from polydiff.domains.molecule.data.dataset import open_library
-from polydiff.domains.molecule.data.files import frame
+from polydiff.domains.molecule.data.files import frame, items
+from polydiff.domains.molecule.data.formats import text_files
 from polydiff.domains.molecule.data.library import Library
 from polydiff.support.errors import UserError
 
@@ -169,3 +170,23 @@ def test_a_path_means_a_file() -> None:
 )
 def test_numbers_in_the_comment_of_a_frame_are_columns(comment: str, columns: dict[str, str]) -> None:
     assert frame(1, ["1\n", comment + "\n", "He 0 0 0\n"]).columns == columns
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("a.smi", "CCO\n" + "C" * 2000 + "\nCCN\n", "a line"),
+        ("a.csv", "smiles,note\nCCO," + "x" * 2000 + "\n", "a line"),
+        ("a.jsonl", '{"smiles": "' + "C" * 2000 + '"}\n', "a line"),
+        ("a.sdf", "\0" * 5000, "a line"),
+        ("a.sdf", "line\n" * 500, "a record"),
+        ("a.xyz", "3\n\n" + "O 0 0 0\n" * 500, "a frame"),
+    ],
+)
+def test_what_is_too_long_for_a_molecule_is_refused_before_it_fills_the_memory(
+    name: str, text: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "LONGEST", 1000)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=rf"{name} holds {what} of more than 1,000 characters"):
+        list(items([tmp_path / name], tmp_path, MoleculeData()))
