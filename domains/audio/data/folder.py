@@ -214,8 +214,8 @@ def check_formats(sounds: Sequence[Sound], data: AudioData) -> None:
     if wide and (data.mix == "refuse" or data.channels > 1):
         raise UserError(
             f"More than {amount(data.channels, 'channel')}: {amount(len(wide), 'file')} in {data.path}, such as "
-            f"{wide[0].path} ({wide[0].channels}). Set data.channels=2 for stereo, or data.channels=1 with data.mix=average or "
-            "data.mix=left."
+            f"{wide[0].path} ({wide[0].channels}). Set data.channels=2 for stereo, or data.channels=1 with "
+            "data.mix=average or data.mix=left."
         )
 
 
