@@ -90,7 +90,7 @@ def reference(data: Plucks, n: int) -> Reference:
 
 def judged(data: Plucks, x: Tensor, known: Reference) -> dict[str, float]:
     """Return the metrics of clips conditioned on the notes of the held-out ones."""
-    found = pitch_metrics(x, data.sample_rate, LOWEST, CLASSES, data.labels(range(len(x))))
+    found = pitch_metrics(x, data.sample_rate, range(LOWEST, LOWEST + CLASSES), data.labels(range(len(x))))
     found |= set_metrics(Samples(list(x)), known)
     return {name: found[name].value for name in SHOWN}
 

@@ -16,6 +16,7 @@ SPEC = DomainSpec(
     ),
     columns=("path", "file_name"),
     requires=("torchaudio", "soundfile"),
+    prepares={"instruments": "polydiff.domains.audio.data.instruments:prepare"},
     install='pip install "polydiff[audio]"',
     presets={
         "quick": {},

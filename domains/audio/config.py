@@ -65,16 +65,17 @@ class MelConfig(Section):
 
 
 class AudioData(DataConfig):
-    """Audio data: the synthesised plucks or the user's own files."""
+    """Audio data: the synthesised plucks, notes of instruments, or the user's own files."""
 
     before: ClassVar[Mapping[str, Any]] = {"rules": 1}
     embedded: ClassVar[str] = "plucks"
     files: ClassVar[str] = "folder"
     incidental: ClassVar[Collection[str]] = ("length", "silence", "encoding", "low_rate", "noise", "speech", "mel")
 
-    name: Literal["plucks", "folder"] = "plucks"
-    """plucks: synthesised plucked strings. folder: the sounds of `path`, a folder, a .jsonl, .csv or .tsv table, a .tar
-    archive or a .npy array; setting `path` implies it."""
+    name: Literal["plucks", "instruments", "folder"] = "plucks"
+    """plucks: synthesised plucked strings. instruments: notes of 77 sampled instruments, played by FluidSynth. folder:
+    the sounds of `path`, a folder, a .jsonl, .csv or .tsv table, a .tar archive or a .npy array; setting `path` implies
+    it."""
     sample_rate: int = Field(8000, ge=1000, le=1_000_000)
     """Sample rate in Hz. Files of a higher rate are resampled; a .npy array is assumed to have this rate."""
     length: int = Field(4096, ge=256, le=2**26)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,7 @@ from torch import Tensor
 
 from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.fields import from_json
-from polydiff.domains.audio.data.plucks import note_name
-
-FLATS = {"DB": "C#", "EB": "D#", "GB": "F#", "AB": "G#", "BB": "A#"}
+from polydiff.domains.audio.data.notes import midi_name
 
 
 @dataclass(frozen=True)
@@ -32,14 +29,3 @@ class SoundConditions(DataConditions):
         """Return the condition of n samples for a user's value, shape (n, ...); notes may be C4, Db4 or MIDI 60."""
         note = midi_name(value) if name == "pitch" and isinstance(value, str) else value
         return super().request(name, note if note in self.class_names(name) else value, n)
-
-
-def midi_name(text: str) -> str:
-    """Return the class name of a note, C#4 for 61, c#4 and Db4; other text unchanged."""
-    if text.isascii() and text.isdecimal():
-        return note_name(int(text))
-    match = re.fullmatch(r"([A-Ga-g][#b]?)(\d)", text.strip())
-    if not match:
-        return text
-    letter = match[1].upper()
-    return FLATS.get(letter, letter) + match[2]

@@ -1,4 +1,4 @@
-"""List the sounds under a path: a tree of files, LJSpeech, a table, tar archives or an array.
+"""List the sounds under a path: a tree of files, LJSpeech, NSynth, a table, tar archives or an array.
 
 Each layout has a function that returns entries and records invalid ones in a `Quarantine`. Nothing is decoded here.
 """
@@ -28,6 +28,7 @@ from polydiff.contract.data.tables import (
     rows_of,
 )
 from polydiff.contract.data.webdataset import examples_of
+from polydiff.domains.audio.data.formats import nsynth
 from polydiff.support.errors import UserError, one_line
 from polydiff.support.files import files_under
 
@@ -76,6 +77,8 @@ def catalogue(path: Path, aside: Quarantine, rules: int = 2) -> list[Entry]:
         raise UserError(f"data.path={path}: no such file or folder.")
     elif (path / "wavs").is_dir() and (path / "metadata.csv").is_file():
         entries = ljspeech(path, aside)
+    elif listed := nsynth.lists(path):
+        entries = [Entry(*note) for note in nsynth.notes(path, listed)]
     elif shards := sorted(p for p in path.glob("*.tar") if not p.name.startswith(".")):
         entries = archives(path, shards, aside)
     else:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from polydiff.contract.fields import Field, Labels
 from polydiff.core.streams import streams
+from polydiff.domains.audio.data.notes import frequency, note_name
 from polydiff.domains.audio.data.source import Values
 
 LOWEST = 48
@@ -35,17 +36,6 @@ BAND = 0.45
 """Highest frequency of a mode, as a share of the sample rate."""
 CHUNK = 32
 """Number of clips synthesised at a time; more do not fit into the processor's cache."""
-NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-
-
-def note_name(midi: int) -> str:
-    """Return the name of a MIDI note number, such as C4 for 60."""
-    return f"{NOTES[midi % 12]}{midi // 12 - 1}"
-
-
-def frequency(midi: float) -> float:
-    """Return the frequency of a MIDI note number in Hz, 440 for 69."""
-    return float(440 * 2 ** ((midi - 69) / 12))
 
 
 @dataclass(frozen=True)

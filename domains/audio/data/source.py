@@ -1,4 +1,4 @@
-"""Protocol of the data sources: the synthesiser, or the user's files."""
+"""Protocol of the data sources: the synthesiser, notes of instruments, or the user's files."""
 
 from __future__ import annotations
 
@@ -54,4 +54,8 @@ def open_source(data: AudioData) -> Source:
         return Plucks(data.sample_rate, data.length, data.classes, sizes, data.seed, channels=data.channels)
     from polydiff.domains.audio.data.folder import Folder
 
+    if data.name == "instruments":
+        from polydiff.domains.audio.data.instruments import CONDITIONS, instruments
+
+        data = data.model_copy(update={"path": instruments(), "conditions": data.conditions or CONDITIONS})
     return Folder(data)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from polydiff.contract.domain import Samples
 from polydiff.domains.audio import optional_imports as optional
+from polydiff.domains.audio.data.notes import note_name
 from polydiff.domains.audio.metrics.clip_features import SILENT, Measured
 from polydiff.domains.audio.metrics.judge import Judge
 from polydiff.domains.audio.metrics.pitch import Pitch, detect_pitch
@@ -40,27 +41,26 @@ DISTRIBUTIONS: Mapping[str, tuple[Callable[[Measured], Tensor], str, str]] = {
 
 
 def pitch_metrics(
-    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, classes: int, requested: Tensor | None
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, notes: Sequence[int], requested: Tensor | None
 ) -> dict[str, Metric]:
     """Return the metrics of a pitch tracker.
 
     Arguments:
         sounds: Clips (C, T), which may differ in length.
         sample_rate: In Hz.
-        lowest: MIDI note number of class 0.
-        classes: Number of classes, a semitone apart.
+        notes: MIDI number of each class.
         requested: Requested class of each clip, shape (B,), -1 for unconditional ones; None: all are unconditional.
     """
     pitch = detect_pitch(sounds, sample_rate)
-    inside = (pitch.semitones > lowest - 0.5) & (pitch.semitones < lowest + classes - 0.5)
+    inside = torch.isin(pitch.semitones.round().long(), torch.tensor(notes))
     in_tune = pitch.voiced & inside & (pitch.cents <= IN_TUNE)
     return {
         "pitch_accuracy": Metric(
-            pitch_accuracy(pitch, lowest, requested),
+            pitch_accuracy(pitch, notes, requested),
             "",
             "higher",
             "Share of the clips conditioned on a note in which a pitch tracker (YIN) detects that note; "
-            f"chance {1 / classes:.3f}, noise 0.",
+            f"chance {1 / len(notes):.3f}, noise 0.",
         ),
         "in_tune": Metric(
             mean(in_tune),
@@ -77,16 +77,16 @@ def pitch_metrics(
     }
 
 
-def pitch_accuracy(pitch: Pitch, lowest: int, requested: Tensor | None) -> float:
+def pitch_accuracy(pitch: Pitch, notes: Sequence[int], requested: Tensor | None) -> float:
     """Return the share of clips with a requested note (>= 0) whose detected note equals it; NaN without requests."""
     if requested is None:
         return math.nan
-    right = pitch.voiced & (pitch.semitones.round() - lowest == requested)
+    right = pitch.voiced & (pitch.semitones.round().long() == torch.tensor(notes)[requested])
     return mean(right[requested >= 0])
 
 
 def pitch_confusion(
-    sounds: Sequence[Tensor] | Tensor, sample_rate: int, lowest: int, names: Sequence[str], requested: Tensor
+    sounds: Sequence[Tensor] | Tensor, sample_rate: int, notes: Sequence[int], requested: Tensor
 ) -> Confusion:
     """Return the confusion of requested and detected notes.
 
@@ -95,15 +95,14 @@ def pitch_confusion(
     Arguments:
         sounds: Clips (C, T), which may differ in length.
         sample_rate: In Hz.
-        lowest: MIDI note number of class 0.
-        names: Names of the classes.
+        notes: MIDI number of each class.
         requested: Requested class of each clip, shape (B,), -1 for unconditional ones.
     """
     pitch = detect_pitch(sounds, sample_rate)
-    note = pitch.semitones.round().long() - lowest
-    inside = (note >= 0) & (note < len(names))
-    seen = torch.where(pitch.voiced, torch.where(inside, note, len(names)), len(names) + 1)
-    return Confusion.of(requested, seen, names, ("other", "none"))
+    matches = pitch.semitones.round().long()[:, None] == torch.tensor(notes)
+    inside, note = matches.any(1), matches.int().argmax(1)
+    seen = torch.where(pitch.voiced, torch.where(inside, note, len(notes)), len(notes) + 1)
+    return Confusion.of(requested, seen, [note_name(one) for one in notes], ("other", "none"))
 
 
 def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from polydiff.core.streams import streams
+from polydiff.domains.audio.data.notes import note_name
 from polydiff.domains.audio.data.plucks import (
     BAND,
     LOWEST,
@@ -17,7 +18,6 @@ from polydiff.domains.audio.data.plucks import (
     Plucks,
     Strings,
     draw_strings,
-    note_name,
     synthesise,
 )
 

@@ -16,6 +16,8 @@ from polydiff.domains.audio.metrics.sample_set import pitch_metrics
 
 RATE, LENGTH = 16000, 8192
 
+NOTES = range(LOWEST, LOWEST + 24)
+
 
 def tone(f: float, harmonics: tuple[int, ...] = (1,), rate: int = RATE) -> Tensor:
     t = torch.arange(LENGTH, dtype=torch.float64) / rate
@@ -65,7 +67,7 @@ def test_a_clip_shorter_than_the_window_is_padded_with_silence() -> None:
 def test_every_note_of_the_data_is_detected(rate: int, length: int) -> None:
     data = Plucks(rate, length, 24, {"test": 240})
     sounds, labels = data.clips("test", range(240))[0], data.labels(range(240))
-    judged = pitch_metrics(sounds, rate, LOWEST, 24, labels)
+    judged = pitch_metrics(sounds, rate, NOTES, labels)
     assert judged["pitch_accuracy"].value == 1
     assert judged["voiced"].value == 1
     assert judged["in_tune"].value > 0.98
@@ -87,7 +89,7 @@ def test_notes_are_detected_in_noise_of_a_known_level(rate: int, length: int, sn
     sounds, labels = data.clips("test", range(96))[0], data.labels(range(96))
     level = sounds.square().mean((1, 2), keepdim=True).sqrt() * 10 ** (-snr / 20)
     noisy = sounds + level * torch.randn(sounds.shape, generator=generator())
-    assert pitch_metrics(noisy, rate, LOWEST, 24, labels)["pitch_accuracy"].value >= right
+    assert pitch_metrics(noisy, rate, NOTES, labels)["pitch_accuracy"].value >= right
 
 
 @given(st.sampled_from([20.0, 50.0]), st.integers(0, 100))
@@ -110,7 +112,7 @@ def test_accuracy_counts_requested_notes() -> None:
     sounds, labels = data.clips("test", range(96))[0], data.labels(range(96))
 
     def accuracy(requested: Tensor | None) -> float:
-        return pitch_metrics(sounds, 8000, LOWEST, 24, requested)["pitch_accuracy"].value
+        return pitch_metrics(sounds, 8000, NOTES, requested)["pitch_accuracy"].value
 
     assert accuracy((labels + 1) % 24) == 0
     assert accuracy(torch.where(labels < 12, labels, -1)) == 1  # unconditional clips do not count
@@ -122,6 +124,6 @@ def test_accuracy_counts_requested_notes() -> None:
 def test_a_quarter_tone_off_is_out_of_tune() -> None:
     data = Plucks(8000, 4096, 24, {"test": 96})
     sounds, labels = data.clips("test", range(96))[0], data.labels(range(96))
-    slower = pitch_metrics(sounds, round(8000 * 2 ** (-0.5 / 12)), LOWEST, 24, labels)
+    slower = pitch_metrics(sounds, round(8000 * 2 ** (-0.5 / 12)), NOTES, labels)
     assert slower["in_tune"].value == 0
     assert slower["voiced"].value == 1
