@@ -6,9 +6,9 @@ https://arxiv.org/abs/2207.12598). Sequences become tokens of one width; a learn
 attention has at least one. The mean of a text's tokens is also part of the vector, as that of every sequence in
 networks without attention to tokens.
 
-For each kind of condition, `ENTRANCES` gives whether it enters a network as part of the vector, as tokens, or as planes
-beside the state. For the vector and for tokens it also gives the module by which it enters; a network makes planes
-itself.
+For each kind of condition, `ENTRANCES` gives whether it enters a network as part of the vector, as tokens, as planes
+beside the state, as rows beside its atoms, or through the state itself. For the vector and for tokens it also gives the
+module by which it enters; a network makes planes and rows itself.
 
 Symbols: B batch, N tokens, W width of the embedding.
 """
@@ -37,6 +37,7 @@ from polydiff.core.conditions import (
     Tokens,
     Vector,
 )
+from polydiff.core.parts.known import KnownLetters, KnownRows
 from polydiff.support.errors import UserError, unknown
 
 Output = Tensor | tuple[Tensor, Tensor]
@@ -57,16 +58,20 @@ class Context(NamedTuple):
     given: Tensor | None = None
 
 
+Port = Literal["vector", "tokens", "planes", "rows", "state"]
+
+
 class Entrance(NamedTuple):
     """How a kind of condition enters a network.
 
     Attributes:
-        port: Part of the vector (B, W), tokens (B, N, W), or planes beside the state, which a network makes itself.
+        port: Part of the vector (B, W), tokens (B, N, W), or planes beside the state or rows beside its atoms, which a
+            network makes itself; or the state, which shows the condition.
         make: (kind, W, how texts are read) -> module that takes a value and returns vectors (B, W), or tokens and which
             of them are given.
     """
 
-    port: Literal["vector", "tokens", "planes"]
+    port: Port
     make: Callable[[Any, int, TextConfig], nn.Module] | None = None
 
 
@@ -77,10 +82,12 @@ ENTRANCES: dict[type[Kind], Entrance] = {
     Tokens: Entrance("tokens", lambda kind, width, text: TokenField(kind.width, width)),
     Text: Entrance("tokens", TextEncoder),
     Aligned: Entrance("planes"),
+    KnownRows: Entrance("rows"),
+    KnownLetters: Entrance("state"),
 }
 
 
-def entering(conditions: Conditions, port: Literal["vector", "tokens", "planes"]) -> dict[str, Any]:
+def entering(conditions: Conditions, port: Port) -> dict[str, Any]:
     """Return the conditions that enter a network by this port, sorted by name. Raise TypeError for an unknown kind."""
     for name, kind in conditions.items():
         if type(kind) not in ENTRANCES:
@@ -204,12 +211,19 @@ class ContextEmbedding(nn.Module):
             return Context(functional.silu(vector + means), tokens, there)
 
 
-def singles(conditions: Conditions, network: str) -> Conditions:
-    """Return the conditions. Raise UserError if one enters as planes, except for the earlier estimate."""
-    planes = entering(conditions, "planes").keys() - {ESTIMATE}
-    for name, kind in conditions.items():
-        if name in planes:
-            raise UserError(
-                f"The network {network} takes no condition like {name} ({kind.words}); unet does (backbone.name=unet)."
-            )
+def singles(conditions: Conditions, network: str, rows: bool = False) -> Conditions:
+    """Return the conditions. Raise UserError if one enters as planes, except for the earlier estimate, or as rows.
+
+    Arguments:
+        conditions: Name -> kind.
+        network: Name of the network.
+        rows: Whether the network takes rows.
+    """
+    refused = dict.fromkeys(entering(conditions, "planes").keys() - {ESTIMATE}, "unet")
+    refused |= {} if rows else dict.fromkeys(entering(conditions, "rows"), "graph_transformer")
+    for name, able in refused.items():
+        raise UserError(
+            f"The network {network} takes no condition like {name} ({conditions[name].words}); {able} does "
+            f"(backbone.name={able})."
+        )
     return conditions

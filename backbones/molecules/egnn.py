@@ -19,7 +19,7 @@ Symbols: those of `molecules`, e (.., G) pairs' geometry, Z the number of neighb
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.backbones.molecules.geometry import Earlier, Geometry, float32_geometry
+from polydiff.backbones.molecules.geometry import Geometry, float32_geometry
 from polydiff.backbones.molecules.graphs import Pairs
 from polydiff.backbones.molecules.network import MoleculeNet
 
@@ -113,7 +113,7 @@ class EGNN(MoleculeNet):
         c: Tensor,
         before: Tensor,
         count: Tensor,
-        earlier: Earlier | None,
+        places: Sequence[Tensor],
         edges: Tensor | None,
     ) -> tuple[Tensor, Tensor, None]:
         """Return h, (.., H), and r, (.., 3), after all layers; pairs have no numbers.
@@ -125,7 +125,7 @@ class EGNN(MoleculeNet):
             c: Molecules' embedding, (B, H).
             before: Features of earlier distances, as in `MoleculeNet.rounds`.
             count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
-            earlier: Unused: of the previous estimate, only the distances in `before` enter the layers.
+            places: Unused: of the previous estimate, only the distances in `before` enter the layers.
             edges: None.
         """
         for layer in self.layers:

@@ -2,7 +2,8 @@ r"""Features that networks of molecules compute from positions, and from an earl
 
 Positions enter by differences and distances alone, always in float32 or better. Of an estimate (self-conditioning: Chen
 et al., 2022, https://arxiv.org/abs/2208.04202), the distances enter the features of pairs, the features enter those of
-atoms, and the positions, minus their mean, enter the output. So a network that receives one stays equivariant.
+atoms, and the positions, minus their mean, enter the output. So a network that receives one stays equivariant. The
+known part of a molecule (task=inpaint) enters likewise, but for the output, which is exact there.
 
 Symbols: B molecules, K features an atom, H hidden width, G features a distance. Leading axes are those of the layout
 (`graphs`).
@@ -52,11 +53,11 @@ class Geometry(nn.Module):
 
 
 class Earlier(NamedTuple):
-    """An earlier estimate of the clean molecule; atoms without an estimate have 0.
+    """An earlier estimate of the clean molecule, or its known part; atoms without positions have 0.
 
     Attributes:
         r: Positions of mean zero, (.., 3).
-        f: Features, and 1 for atoms with an estimate, 0 for others, (.., K + 1).
+        f: Features, and last 1 for atoms with positions, 0 for others, (.., K + 1).
     """
 
     r: Tensor
@@ -73,20 +74,45 @@ class Earlier(NamedTuple):
         there = pairs.clean(there.to(x))
         return cls((r - pairs.atoms(pairs.mean(r))) * there, torch.cat([f, there], -1))
 
+    @classmethod
+    def known(cls, pairs: Pairs, value: Tensor | None, x: Tensor, features: int) -> Earlier:
+        """Return known rows of the clean molecule, with positions from the mean of the known ones.
+
+        So the known atoms fix the frame, wherever they lie: the mean of all atoms, which is unknown, is not needed.
+
+        Arguments:
+            pairs: Pairs of atoms.
+            value: Known rows (.., 3 + features), NaN where unknown; None: nothing is known.
+            x: State of the molecule, (.., 3 + K).
+            features: Features of a row; if there are any, `f` has one number more, 1 where they are known.
+        """
+        if value is None:
+            flags = 1 + (features > 0)
+            return cls(torch.zeros_like(x[..., :3]), x.new_zeros(*x.shape[:-1], features + flags))
+        (r, there), (f, named) = (filled(part, -1) for part in value.split([3, features], -1))
+        here = pairs.clean(there.to(x))
+        r = pairs.clean(r.to(x)) * here
+        centre = pairs.mean(r) / pairs.mean(here).clamp(min=1e-12)
+        flags = [pairs.clean(named.to(x))] if features else []
+        return cls((r - pairs.atoms(centre)) * here, torch.cat([pairs.clean(f.to(x)), *flags, here], -1))
+
 
 class Estimate(nn.Module):
-    """How an earlier estimate enters a network.
+    """How an earlier estimate, or a known part, enters a network.
 
     Arguments:
         channels: K.
         hidden: H.
         geometry: Features of distances.
+        moves: Whether atoms may move along its positions, as to an earlier estimate.
     """
 
-    def __init__(self, channels: int, hidden: int, geometry: Geometry) -> None:
+    def __init__(self, channels: int, hidden: int, geometry: Geometry, moves: bool = True) -> None:
         super().__init__()
         self.geometry = geometry
         self.enter = nn.Linear(channels + 1, hidden, bias=False)
+        if not moves:
+            return
         self.gain = nn.Linear(hidden, 1)
         nn.init.zeros_(self.gain.weight)
         nn.init.zeros_(self.gain.bias)

@@ -29,7 +29,7 @@ of neighbours or a fixed divisor, R the range.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from polydiff.backbones.config import GraphTransformerConfig
-from polydiff.backbones.molecules.geometry import Earlier, Geometry, float32_geometry
+from polydiff.backbones.molecules.geometry import Geometry, float32_geometry
 from polydiff.backbones.molecules.graphs import Pairs
 from polydiff.backbones.molecules.network import MoleculeNet
 from polydiff.core.conditions import Conditions
@@ -149,6 +149,8 @@ class Layer(nn.Module):
 class GraphTransformer(MoleculeNet):
     """Network of attention between all pairs of atoms, with weights from pairs' numbers.
 
+    It takes known rows of atoms (task=inpaint): their distances enter the first e, their places the first V.
+
     Arguments:
         config: Its dimensions.
         channels: K, features of an atom beside its position; if 0, `space.elements` gives the atoms' elements.
@@ -157,6 +159,8 @@ class GraphTransformer(MoleculeNet):
         pairs: Numbers of a pair of atoms that the network takes, added to the first e, and returns, from the sum of
             the last e of a pair and its mirror image; 0: none.
     """
+
+    takes_known = True
 
     def __init__(
         self, config: GraphTransformerConfig, *, channels: int, dims: int, conditions: Conditions, pairs: int = 0
@@ -168,7 +172,7 @@ class GraphTransformer(MoleculeNet):
         if self.edge_out is not None:
             nn.init.zeros_(self.edge_out.weight)
             nn.init.zeros_(self.edge_out.bias)
-        seen = 1 + config.self_condition
+        seen = 1 + config.self_condition + len(self.known)
         self.place = nn.Linear(seen, config.vectors, bias=False)
         self.pair = nn.Linear(seen * self.geometry.features, config.pair)
 
@@ -183,7 +187,7 @@ class GraphTransformer(MoleculeNet):
         c: Tensor,
         before: Tensor,
         count: Tensor,
-        earlier: Earlier | None,
+        places: Sequence[Tensor],
         edges: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return h, (.., H), and r, (.., 3), after all layers, and the numbers of pairs, None without `edges`.
@@ -191,16 +195,15 @@ class GraphTransformer(MoleculeNet):
         Arguments:
             pairs: Pairs of atoms that exchange messages.
             h: Atoms' numbers, (.., H).
-            r: Positions, (.., 3); with those of the previous estimate, they give the first V.
+            r: Positions, (.., 3); with `places`, they give the first V.
             c: Molecules' embedding, (B, H).
             before: Features of earlier distances, as in `MoleculeNet.rounds`; they give the first e.
             count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
-            earlier: The previous estimate; None: the network is not self-conditioned.
+            places: Positions of the previous estimate and of known rows, as in `MoleculeNet.rounds`.
             edges: Numbers of pairs, (B, N, N, pairs); None: there are none.
         """
-        places = [r - pairs.atoms(pairs.mean(r)), *(() if earlier is None else (earlier.r,))]
         with float32_geometry(r):
-            v = self.place(torch.stack(places, -1))
+            v = self.place(torch.stack([r - pairs.atoms(pairs.mean(r)), *places], -1))
         e = self.pair(before).to(r)
         if self.edge is not None and edges is not None:
             e = e + self.edge(edges).to(r)

@@ -12,15 +12,15 @@ positions, c (B, H) the molecules' embedding. Leading axes are those of the layo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from polydiff.backbones.config import MoleculeNetConfig
-from polydiff.backbones.embed import ContextEmbedding, Output, singles
+from polydiff.backbones.embed import ContextEmbedding, Output, entering, singles
 from polydiff.backbones.molecules.geometry import Earlier, Estimate, Geometry
 from polydiff.backbones.molecules.graphs import Pairs, pairs_of
 from polydiff.core.conditions import Condition, Conditions
@@ -44,6 +44,8 @@ class MoleculeNet(nn.Module, ABC):
     """
 
     layers: nn.ModuleList
+    takes_known: ClassVar[bool] = False
+    """Whether the network takes known rows of atoms: it needs vectors in space, since the rows fix directions."""
 
     def __init__(
         self, config: MoleculeNetConfig, *, channels: int, dims: int, conditions: Conditions, pairs: int = 0
@@ -56,10 +58,16 @@ class MoleculeNet(nn.Module, ABC):
         self.divisor = config.divisor if config.aggregation == "sum" else None
         self.within = config.neighbours_within
         self.geometry = Geometry(config.radial, config.cutoff)
-        self.embed = ContextEmbedding(singles(conditions, config.name), config.hidden, config.text, attended=False)
+        single = singles(conditions, config.name, self.takes_known)
+        self.embed = ContextEmbedding(single, config.hidden, config.text, attended=False)
         self.stem = nn.Linear(channels, config.hidden) if channels else nn.Embedding(ELEMENTS, config.hidden)
         self.size = nn.Linear(1, config.hidden)
         self.estimate = Estimate(channels, config.hidden, self.geometry) if config.self_condition else None
+        self.known_rows = {name: kind.width - 3 for name, kind in entering(conditions, "rows").items()}
+        self.known = nn.ModuleList(
+            Estimate(features + (features > 0), config.hidden, self.geometry, moves=False)
+            for features in self.known_rows.values()
+        )
         self.layers = nn.ModuleList(self.make_layers(config))
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, channels) if channels else None
@@ -83,7 +91,7 @@ class MoleculeNet(nn.Module, ABC):
         c: Tensor,
         before: Tensor,
         count: Tensor,
-        earlier: Earlier | None,
+        places: Sequence[Tensor],
         edges: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return h and r after all rounds, and the numbers of pairs (.., pairs), None if they have none.
@@ -93,9 +101,10 @@ class MoleculeNet(nn.Module, ABC):
             h: Atoms' vectors, (.., H).
             r: Positions, (.., 3).
             c: Molecules' embedding, (B, H).
-            before: Features of the distances in the input, and in the earlier estimate if there may be one, (.., G).
+            before: Features of the distances in the input, in the earlier estimate if there may be one, and in known
+                rows, (.., G).
             count: Number of neighbours of each atom or a fixed divisor, (.., 1).
-            earlier: The previous estimate, for a self-conditioned network.
+            places: Positions of the earlier estimate, for a self-conditioned network, and of known rows, (.., 3) each.
             edges: Numbers of pairs, (.., pairs); None: there are none.
         """
 
@@ -130,12 +139,14 @@ class MoleculeNet(nn.Module, ABC):
         count = pairs.degree(h.dtype).clamp(1) if self.divisor is None else torch.full_like(h[..., :1], self.divisor)
         r = start.contiguous()  # as after every layer, since compiled code depends on strides
         _, before = self.geometry(pairs, r)
-        earlier = None
-        if self.estimate is not None:
-            earlier = Earlier.of(pairs, cond, x)
-            h = h + self.estimate.enter(earlier.f).to(x.dtype)
-            before = torch.cat([before, self.estimate.of_pairs(pairs, earlier)], -1)
-        h, r, e = self.rounds(pairs, h, r, c, before, count, earlier, edges)
+        earlier = None if self.estimate is None else Earlier.of(pairs, cond, x)
+        seen = [] if self.estimate is None or earlier is None else [(self.estimate, earlier)]
+        for enter, (name, width) in zip(self.known, self.known_rows.items(), strict=True):
+            seen.append((enter, Earlier.known(pairs, (cond or {}).get(name), x, width)))
+        for enter, part in seen:
+            h = h + enter.enter(part.f).to(x.dtype)
+            before = torch.cat([before, enter.of_pairs(pairs, part)], -1)
+        h, r, e = self.rounds(pairs, h, r, c, before, count, [part.r for _, part in seen], edges)
         last = functional.silu(self.norm(h))
         moved, out = r - start, f if self.out is None else self.out(last).to(x.dtype)
         if self.gain is not None:  # otherwise the last vectors would have no effect on the output

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.tasks import Task
+from polydiff.contract.tasks import Observes
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Conditions
 from polydiff.core.space import Batch, Euclidean, Space, State
@@ -37,7 +37,7 @@ class States:
 
     config: AudioConfig
     codec: Standardise
-    task: Task
+    task: Observes
 
     def space(self, n: int, length: int | None = None) -> Euclidean:
         """Return the space of n clips of `length` samples; None: the length of training."""

@@ -67,8 +67,6 @@ class Image:
             check_statistics(ImageStatistics, statistics)
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.letters = states_of(config) == LETTERS
-        if self.letters and config.task != "generate":
-            raise UserError(f"task={config.task}: process={config.process} has the task generate alone.")
         if self.data.greys is not None and not self.letters:
             raise UserError(f"process={config.process} does not use data.greys. Leave it out.")
         if self.letters and not self.data.standardise:
@@ -86,7 +84,7 @@ class Image:
         if len(self.codec.mean) != self.data.planes:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
         self.data_conditions = DataConditions(fields_in(self.statistics))
-        self.task = open_task(config, self.codec)
+        self.task = open_task(config, self.codec, self.greys)
         for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
             raise UserError(f"The condition {name} is that of task={config.task}; rename the column {name}.")
         self.conditions: Conditions = {**self.data_conditions.kinds, **self.task.conditions}

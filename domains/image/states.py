@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from polydiff.backbones.letters import OneHot, one_hot_channels
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.tasks import Enlarge, Task
+from polydiff.contract.tasks import Enlarge, Observes
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Conditions
 from polydiff.core.parts.letters import LettersSpace
@@ -39,7 +39,7 @@ class States:
 
     config: ImageConfig
     codec: Standardise
-    task: Task
+    task: Observes
     greys: Greys | None = None
 
     def encode(self, images: Tensor) -> State:

@@ -150,6 +150,9 @@ class MoleculeConfig(Config):
     """Configuration of a run on molecules."""
 
     domain: str = "molecule"
+    task: Literal["generate", "inpaint"] = "generate"
+    """Condition of the network besides those of the data: none (generate), or a known part of each molecule, such as a
+    connected fragment (inpaint)."""
     schedule_options: Numbers = Field({"sigma_min": 0.002, "sigma_max": 20.0})
     data: MoleculeData = MoleculeData(conditions=("logp", "gyration", "composition"), layout="dense")
     backbone: BackboneConfig = GraphTransformerConfig(
@@ -179,6 +182,12 @@ class MoleculeConfig(Config):
         for name, part in {**own, **(values.get("parts") or {})}.items():
             parts[name] = part if isinstance(part, PartConfig) else completed(own.get(name, {}), part)
         return {**values, "parts": parts}
+
+    @model_validator(mode="after")
+    def _padded(self) -> Self:
+        if self.task == "inpaint" and self.data.layout != "dense":
+            raise ValueError(f"task=inpaint needs data.layout=dense, not {self.data.layout}")
+        return self
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the process, the width of pairs and the steps of sampling that molecules with bonds need."""

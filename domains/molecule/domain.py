@@ -22,6 +22,8 @@ from polydiff.contract.domain import DataSamples, Samples
 from polydiff.contract.fields import meanings, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
+from polydiff.contract.tasks import Generate
+from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
@@ -37,6 +39,7 @@ from polydiff.domains.molecule.described import DescribedConditions
 from polydiff.domains.molecule.graphs.codec import GraphCodec, check_parts, graph_codec_of, kekulised
 from polydiff.domains.molecule.graphs.masks import part_masks
 from polydiff.domains.molecule.graphs.network import graph_network
+from polydiff.domains.molecule.metrics.completion import completion_metrics
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
 from polydiff.domains.molecule.metrics.nearest import Search
@@ -44,8 +47,9 @@ from polydiff.domains.molecule.output.exported import PROGRAM, program_values, s
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, sheet, show
 from polydiff.domains.molecule.principal import principal_std
-from polydiff.domains.molecule.states import States, check_scales
+from polydiff.domains.molecule.states import States, check_scales, places_of
 from polydiff.domains.molecule.statistics import MoleculeStatistics
+from polydiff.domains.molecule.tasks import CompleteGraphs, CompletePoints, open_task
 from polydiff.metrics.results import Measured, Metric
 from polydiff.parts.network import level_conditions
 from polydiff.support.errors import UserError
@@ -88,6 +92,10 @@ class MoleculeDomain:
             **self.data_conditions.kinds,
         }
         self.codec = self.codec_by(self.statistics)
+        self.task = open_task(config, self.codec)
+        for name in self.conditions.keys() & self.task.conditions.keys():
+            raise UserError(f"The condition {name} is that of task={config.task}. Rename the column {name}.")
+        self.conditions = {**self.conditions, **self.task.conditions}
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
         self.evaluation = Evaluation(self.dataset, self.scaler)
@@ -183,7 +191,10 @@ class MoleculeDomain:
         else:
             molecules = [part[i] for i in indices]
         x, space = self.codec.encode(molecules)
-        return Batch(x, space, self.measured(part, indices))
+        cond = self.measured(part, indices)
+        if isinstance(self.task, CompletePoints | CompleteGraphs):
+            cond = {**(cond or {}), **self.task.observe(molecules, x, space, generators)}
+        return Batch(x, space, cond)
 
     def measured(self, part: Library, indices: Sequence[int]) -> Condition | None:
         """Return the conditions of geometries of the data set, numbers standardised."""
@@ -201,7 +212,8 @@ class MoleculeDomain:
         wanted, like = self.data_conditions.requested(texts, len(generators)), self.data_conditions.like(texts)
         sizes, values, places = self.condition_sampler.draw_profiles(generators, numbers, like)
         space, cond = self.states.space_and_conditions(sizes, values)
-        return space, {**(cond or {}), **self.data_conditions.at(places), **wanted} or None
+        unknown = blank_conditions(self.task.conditions, len(generators), places_of(space))
+        return space, {**(cond or {}), **self.data_conditions.at(places), **wanted, **unknown} or None
 
     def backbone(self) -> nn.Module:
         if isinstance(self.codec, GraphCodec):
@@ -213,6 +225,10 @@ class MoleculeDomain:
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return a user's own molecules or fragments, with null conditions (`polydiff.contract.abilities.Reads`)."""
         return self.states.read(paths)
+
+    def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+        """Raise UserError: the task reads no files (`polydiff.contract.abilities.Restores`)."""
+        raise UserError(f"task={getattr(self.config, 'task', 'generate')} reads no files of another form.")
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return which atoms a SMARTS pattern or atom numbers select (`polydiff.contract.abilities.HasRegions`)."""
@@ -244,7 +260,9 @@ class MoleculeDomain:
 
     def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
         """Return how far samples are from true molecules (`polydiff.contract.abilities.Compares`)."""
-        return self.evaluation.compare(samples, truth)
+        if isinstance(self.task, Generate):
+            return self.evaluation.compare(samples, truth)
+        return completion_metrics(self.read_all(samples.examples), self.read_all(truth.examples))
 
     def measures(self, samples: Samples) -> Mapping[str, Measured]:
         return self.evaluation.measures(samples)

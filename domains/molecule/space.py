@@ -96,6 +96,13 @@ class DenseMolecules:
         centre = positions.sum(1, keepdim=True) / self.sizes.clamp(min=1)[:, None, None]
         return torch.cat([(positions - centre) * mask, features], -1)
 
+    def restrict(self, x: State, mask: Tensor) -> State:
+        keep = (mask.to(x) * self.mask[..., None]).expand_as(x)
+        positions, features = (keep * x).split([3, x.shape[-1] - 3], -1)
+        counts = keep[..., :3].sum(1, keepdim=True)
+        centre = positions.sum(1, keepdim=True) / counts.clamp(min=1)
+        return torch.cat([positions - keep[..., :3] * centre, features], -1)
+
     def expand(self, c: Tensor) -> Tensor:
         return c[:, None, None] if c.ndim else c
 
@@ -181,6 +188,14 @@ class PackedMolecules:
         centre = positions.new_zeros(self.batch, 3).index_add(0, self.batch_index, positions)
         centre = centre / self.sizes.clamp(min=1)[:, None]
         return torch.cat([positions - centre[self.batch_index], features], -1)
+
+    def restrict(self, x: State, mask: Tensor) -> State:
+        keep = mask.to(x).expand_as(x)
+        positions, features = (keep * x).split([3, x.shape[-1] - 3], -1)
+        totals = positions.new_zeros(self.batch, 6)
+        totals = totals.index_add(0, self.batch_index, torch.cat([positions, keep[..., :3]], -1))
+        centre = totals[:, :3] / totals[:, 3:].clamp(min=1)
+        return torch.cat([positions - keep[..., :3] * centre[self.batch_index], features], -1)
 
     def expand(self, c: Tensor) -> Tensor:
         return c[self.batch_index, None] if c.ndim else c

@@ -58,15 +58,15 @@ class States:
         space = self.codec.space(sizes, known.atomic_numbers(values) if known.given else None)
         return space, self.scaler.standardise(values)
 
-    def blank(self, batch: int) -> Condition | None:
-        """Return null conditions for a batch; None if the network has no conditions."""
-        return blank_conditions(self.conditions, batch, ()) or None
+    def blank(self, space: Space) -> Condition | None:
+        """Return null conditions for the molecules of a space; None if the network has no conditions."""
+        return blank_conditions(self.conditions, space.batch, places_of(space)) or None
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return a user's own molecules or fragments as states, with null conditions."""
         known, most = symbols(self.codec.elements), MAX_SIZE_RATIO * self.condition_sampler.largest
         x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
-        return Batch(x, space, self.blank(space.batch))
+        return Batch(x, space, self.blank(space))
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return which atoms of each molecule a SMARTS pattern or a list of atom numbers selects.
@@ -94,7 +94,7 @@ class States:
         check_atoms(max(len(one.numbers) for one in molecules) + count, self.condition_sampler.largest)
         added = self.added_elements(molecules, count, counts, generators)
         y, larger = self.codec.encode([with_added_atoms(m, z) for m, z in zip(molecules, added, strict=True)])
-        batch = Batch(y, larger, self.blank(given.space.batch))
+        batch = Batch(y, larger, self.blank(larger))
         if isinstance(larger, Product):
             return batch, grown_masks(mask, given.space, larger, counts is not None)
         added_mask = torch.full((count, y.shape[-1]), counts is not None)
@@ -139,6 +139,12 @@ class States:
 def atoms_of(space: Any) -> Any:
     """Return a space that says which atoms there are: of molecules with bonds, that of their pairs."""
     return space.parts[BONDS] if isinstance(space, Product) else space
+
+
+def places_of(space: Any) -> tuple[int, ...]:
+    """Return (N,), the size of a padded state's axis of atoms; () if molecules are stacked."""
+    atoms = atoms_of(space)
+    return () if isinstance(atoms, PackedMolecules) else (atoms.mask.shape[1],)
 
 
 def check_scales(config: Config) -> None:

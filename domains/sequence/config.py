@@ -88,6 +88,9 @@ class SequenceConfig(Config):
     """Texts."""
 
     domain: str = "sequence"
+    task: Literal["generate", "inpaint"] = "generate"
+    """Condition of the network besides those of the data: none (generate), or the known letters of each text
+    (inpaint)."""
     learn: Literal["denoise"] = "denoise"
     """What the run learns: denoise, to generate. Texts have no autoencoder and no contrastive pair."""
     data: SequenceData = SequenceData()

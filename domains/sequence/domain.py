@@ -26,6 +26,7 @@ from polydiff.contract.domain import DataSamples, Samples, conditions_of
 from polydiff.contract.fields import from_json, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
+from polydiff.contract.tasks import Generate, Inpaint, InpaintLetters, Observes
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.parts.letters import LettersSpace
@@ -37,12 +38,13 @@ from polydiff.domains.sequence.data.inputs import BLANK, blanks_in, read_texts, 
 from polydiff.domains.sequence.data.inspect import advice_for, facts_of
 from polydiff.domains.sequence.data.source import Source, Split, open_source, spread
 from polydiff.domains.sequence.data.sums import sums_entropy
-from polydiff.domains.sequence.metrics.evaluation import Evaluation
+from polydiff.domains.sequence.metrics.evaluation import Evaluation, same_texts
 from polydiff.domains.sequence.metrics.molecules import mols
 from polydiff.domains.sequence.show import show
 from polydiff.domains.sequence.simplex import CentredSpace, centred, decided
 from polydiff.domains.sequence.statistics import SequenceStatistics
 from polydiff.metrics.results import Measured, Metric
+from polydiff.parts.known import check_open_letters
 from polydiff.support.errors import UserError
 
 RESTORE = "Restore the data of training, or start a new run."
@@ -67,8 +69,23 @@ class SequenceDomain:
         self.statistics = self.statistics or self.measure()
         self.alphabet, self.length = Alphabet.of(self.statistics), int(self.statistics["length"])
         self.data_conditions = DataConditions(from_json(self.statistics["conditions"]))
-        self.conditions: Conditions = dict(self.data_conditions.kinds)
         self.discrete = states_of(config) == "letters"
+        self.task = self.open_task()
+        for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
+            raise UserError(f"The condition {name} is that of task={config.task}. Rename the column {name}.")
+        self.conditions: Conditions = {**self.data_conditions.kinds, **self.task.conditions}
+
+    def open_task(self) -> Observes:
+        """Return the task of the configuration; known letters need a process that shows them, or real numbers."""
+        assert isinstance(self.config, SequenceConfig)
+        if self.config.task == "generate":
+            return Generate()
+        if not self.discrete:
+            return Inpaint(self.alphabet.size)
+        check_open_letters(self.config.process)
+        frequencies = self.statistics["frequencies"]
+        usual = max(range(len(frequencies)), key=frequencies.__getitem__)
+        return InpaintLetters(self.alphabet.size, 1, usual=usual)
 
     @cached_property
     def source(self) -> Source:
@@ -145,7 +162,9 @@ class SequenceDomain:
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]
         x = self.alphabet.encode(part.spelled(indices, generators if split == "train" else None), self.length)
-        return Batch(self.states(x), self.space(len(x), self.length), self.cond(part, indices))
+        states = self.states(x)
+        cond = {**(self.cond(part, indices) or {}), **self.task.observe(states, generators)}
+        return Batch(states, self.space(len(x), self.length), cond or None)
 
     def states(self, numbers: Tensor) -> State:
         """Return numbers of letters (B, L) as states of the process: themselves, or centred vectors (B, K, L)."""
@@ -182,6 +201,14 @@ class SequenceDomain:
         states = torch.where(blank, self.alphabet.size, x) if self.discrete else self.states(x)
         return Batch(states, self.space(n, length), nothing or None)
 
+    def read_degraded(self, paths: Sequence[Path], degrade: bool = False) -> Batch:
+        """Raise UserError: the task reads no files (`polydiff.contract.abilities.Restores`)."""
+        raise UserError(f"task={getattr(self.config, 'task', 'generate')} reads no files of another form.")
+
+    def compare(self, samples: Samples, truth: Samples) -> dict[str, Metric]:
+        """Return how many texts are the true ones (`polydiff.contract.abilities.Compares`)."""
+        return same_texts(samples.examples, truth.examples)
+
     def blanks(self, given: Batch) -> tuple[Batch, Tensor]:
         """Return texts without blanks, and where they had none (`polydiff.contract.abilities.HasBlanks`)."""
         if not self.discrete:
@@ -197,7 +224,8 @@ class SequenceDomain:
         self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]
     ) -> tuple[Space, Condition | None]:
         drawn = self.data_conditions.draw(generators, requested)
-        return self.space(len(generators), self.length), drawn or None
+        unknown = blank_conditions(self.task.conditions, len(generators), (self.length,))
+        return self.space(len(generators), self.length), {**drawn, **unknown} or None
 
     def backbone(self) -> nn.Module:
         channels = one_hot_channels(self.alphabet.size) if self.discrete else self.alphabet.size

@@ -34,6 +34,7 @@ from polydiff.core.conditions import (
     absent,
     given,
 )
+from polydiff.core.parts.known import KnownLetters
 from polydiff.core.space import State
 
 NOTHING, BEGINNING, WINDOW = 0.1, 0.1, 0.1
@@ -55,6 +56,10 @@ class Task(Protocol):
     @property
     def residual(self) -> bool:
         """Whether states are residuals, which have no meaning without the task's conditions."""
+
+
+class Observes(Task, Protocol):
+    """A task whose conditions follow from states alone."""
 
     def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """Return the task's conditions of clean states (B, ...), by name.
@@ -78,7 +83,12 @@ class Restoration(Protocol):
     def simple(self) -> str: ...
 
     def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
-        """Return the baseline's estimates (B, C, *sizes), computed from the task's conditions."""
+        """Return the baseline's estimates (B, C, *sizes), computed from the task's conditions.
+
+        Arguments:
+            observed: The task's conditions.
+            sizes: Sizes of a state's axes, without those of batch and channels; () if the state has several parts.
+        """
 
     def finish(self, x: State, observed: Condition) -> State:
         """Return sampled states (B, C, ...) with the known values put back."""
@@ -124,6 +134,43 @@ class Inpaint:
 
     def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
         return observed[KNOWN].nan_to_num(0.0)
+
+    def finish(self, x: State, observed: Condition) -> State:
+        return torch.where(given(observed[KNOWN]), observed[KNOWN].to(x), x)
+
+
+@dataclass(frozen=True)
+class InpaintLetters:
+    """Inpainting of letters, which process=masked keeps open in the state; masks as those of `Inpaint`.
+
+    Arguments:
+        letters: Number of letters K.
+        grid: Number of axes of a plane: 1 for texts, 2 for images.
+        channels: C of a state (B, C, ...), all of which are known at a place or none; 0: states are (B, ...).
+        usual: The most frequent letter, for the baseline.
+    """
+
+    letters: int
+    grid: int
+    channels: int = 0
+    usual: int = 0
+
+    residual: ClassVar[bool] = False
+
+    @property
+    def conditions(self) -> Conditions:
+        return {KNOWN: KnownLetters(self.letters, self.grid, self.channels)}
+
+    def observe(self, x: State, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        masks = torch.stack([draw_mask(x.shape[-self.grid :], generator) for generator in generators])
+        return {KNOWN: known(x, masks[:, None] if self.channels else masks)}
+
+    @property
+    def simple(self) -> str:
+        return "the most frequent letter where nothing is known"
+
+    def guess(self, observed: Condition, sizes: Sequence[int]) -> State:
+        return torch.where(given(observed[KNOWN]), observed[KNOWN], self.usual)
 
     def finish(self, x: State, observed: Condition) -> State:
         return torch.where(given(observed[KNOWN]), observed[KNOWN].to(x), x)

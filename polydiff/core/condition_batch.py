@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.core.conditions import Condition, Conditions, Declared, absent, as_kinds, missing
+from polydiff.core.conditions import Condition, Conditions, Declared, absent, as_kinds, is_known, missing
 from polydiff.core.streams import Device
 
 
@@ -106,11 +106,14 @@ def drop_condition(cond: Condition, keep: Tensor) -> dict[str, Tensor]:
 def dropout_groups(names: Iterable[str], together: Collection[str]) -> list[tuple[str, ...]]:
     """Return the groups of names that condition dropout withholds at once.
 
-    The names in `together` form one group. Each other name is a group of its own. Internal conditions are in none.
+    The names in `together` form one group, as do the known values of all parts of a state. Each other name is a group
+    of its own. Internal conditions are in none.
     """
     names = [name for name in names if not name.startswith("_")]
     joined = tuple(sorted(name for name in names if name in together))
-    return sorted([*([joined] if joined else []), *((name,) for name in names if name not in together)])
+    known = tuple(sorted(name for name in names if is_known(name) and name not in together))
+    alone = [(name,) for name in names if name not in together and name not in known]
+    return sorted([group for group in (joined, known) if group] + alone)
 
 
 def with_words(cond: Condition | None, conditions: Conditions) -> Condition | None:

@@ -45,6 +45,11 @@ Condition = Mapping[str, Tensor]
 """Conditions of a batch: name -> tensor (B, ...)."""
 
 
+def is_known(name: str) -> bool:
+    """Return whether a condition holds known values of a state, or of a part of it (`core.parts.known.known_name`)."""
+    return name.split(".")[0] == KNOWN
+
+
 def missing(dtype: torch.dtype) -> float:
     """Return the value that marks an element as not given: NaN for real numbers, -1 for whole numbers."""
     return math.nan if dtype.is_floating_point else -1

@@ -223,6 +223,13 @@ def normal(
     return draws.to(device)
 
 
+class Restricts(Space, Protocol):
+    """A subspace that has the projector on its states that are 0 off a mask in closed form."""
+
+    def restrict(self, x: State, mask: Tensor) -> State:
+        """Return the nearest state to x, (R, ...), that is 0 off a mask which broadcasts against it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """y = A x_0 + noise: a linear operator on clean states, given by two functions.

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from polydiff.core.conditions import KNOWN, Condition
 from polydiff.core.rules import rules_of
-from polydiff.core.space import Space, State, level_of
+from polydiff.core.space import Restricts, Space, State, level_of
 from polydiff.gaussian.schedule.base import Schedule
 from polydiff.gaussian.target import SIGNAL, TARGETS
 from polydiff.machine.compiler import need_compiler
@@ -190,7 +190,9 @@ class Denoiser(nn.Module):
     def impose_known(self, f: State, known: State, x: State, sigma: Tensor, space: Space) -> State:
         """Return F, (R, ...), with its true value a y + b (x - y) / s where the clean state y is known.
 
-        So the network need not learn to copy the known values, and only the unknown part trains it.
+        So the network need not learn to copy the known values, and only the unknown part trains it. On a subspace, the
+        part of F is replaced that lies on the known elements alone (`polydiff.gaussian.control.known`). Of molecules
+        this is the places of the known atoms relative to each other, so that y may lie anywhere.
 
         Arguments:
             f: The network's output, (R, ...).
@@ -202,7 +204,10 @@ class Denoiser(nn.Module):
         s, a, b = self.coefficients_at(sigma, x)
         given = known.isfinite()
         y = torch.where(given, known, x)  # a NaN in the branch not taken would poison gradients
-        return torch.where(given, space.expand(a) * y + space.expand(b / s) * (x - y), f)
+        true = space.expand(a) * y + space.expand(b / s) * (x - y)
+        if provides(space, Restricts):
+            return f + space.restrict(true - f, given)
+        return torch.where(given, true, f)
 
     def to_x0(self, x: State, f: State, sigma: Tensor, space: Space) -> State:
         """Return the clean state that x and the network's output F determine: (b x - s F) / (b - s a), (R, ...).

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polydiff.contract.abilities import HasEntropy, HasUnits
 from polydiff.core.condition_batch import withhold
-from polydiff.core.conditions import KNOWN
+from polydiff.core.conditions import is_known
 from polydiff.core.likelihood import Bounds, Estimate
 from polydiff.core.process.process import lacks
 from polydiff.core.space import Batch
@@ -125,8 +125,8 @@ def bounding(model: Model) -> Bounds:
 def held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Units | None]:
     """Return test examples on the model's device, no part of them known, and what their numbers stand for."""
     x, space, cond = model.domain.batch("test", indices, streams(0, "augment", indices))
-    if KNOWN in (cond or {}):  # a known part would have no likelihood
-        cond = withhold(cond, {KNOWN})
+    if known := {name for name in cond or {} if is_known(name)}:  # a known part would have no likelihood
+        cond = withhold(cond, known)
     batch = Batch(x, space, cond)
     device = model.device
     if not provides(model.domain, HasUnits):

@@ -22,8 +22,9 @@ from torch import Tensor
 from polydiff.contract.abilities import Forgets, HasPartMasks, Reads
 from polydiff.contract.domain import Samples
 from polydiff.contract.tasks import known
-from polydiff.core.conditions import KNOWN
 from polydiff.core.entry import check_batch
+from polydiff.core.parts.known import known_name
+from polydiff.core.parts.product import as_parts
 from polydiff.core.process.abilities import Inpaints, Interpolates, Reconstructs, Varies
 from polydiff.core.process.process import lacks
 from polydiff.core.process.sampling import Draw, Known
@@ -163,12 +164,23 @@ def inpaint(
         y = given._replace(x=source.domain.forget(given.x, mask, given.space))
     if isinstance(model.domain, Through):
         y, here = model.domain.known(y, mask)
-    if KNOWN in model.domain.conditions:
-        cond_given = {**(cond_given or {}), KNOWN: known(y.x, here)}
+    cond_given = {**(cond_given or {}), **known_conditions(model, y.x, here)} or None
     x = request.states(y.space, cond_given, seed, indices, known=Known(y.x, here))
     origin = drawn(model, request.how, seed, cond, jump=jump, resample=resample)
     made = to_samples(model, x, y, cond_given, origin)
     return replace(made, examples=kept(source, made.examples, given, mask))
+
+
+def known_conditions(model: Model, x: Any, mask: Any) -> dict[str, Tensor]:
+    """Return the conditions that hold known values, if the model's network takes any.
+
+    Arguments:
+        model: The model.
+        x: Clean states, or a mapping of parts.
+        mask: 1 or True where known, broadcasting against a state; of parts a mapping.
+    """
+    masks, names = as_parts(mask), model.domain.conditions
+    return {known_name(name): known(y, masks[name]) for name, y in as_parts(x).items() if known_name(name) in names}
 
 
 def masks_of(model: Model, given: Batch, mask: Any) -> Any:

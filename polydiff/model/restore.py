@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.tasks import Restoration
@@ -51,7 +53,8 @@ def degrade_held_out(model: Model, indices: Sequence[int]) -> tuple[Batch, Batch
     _, task = restoration_of(model)
     truth = model.domain.batch("test", indices, streams(0, "task", indices))
     assert truth.cond is not None
-    return Batch(task.guess(truth.cond, truth.x.shape[2:]), truth.space, truth.cond), truth
+    sizes = truth.x.shape[2:] if isinstance(truth.x, Tensor) else ()
+    return Batch(task.guess(truth.cond, sizes), truth.space, truth.cond), truth
 
 
 def restore(
@@ -101,7 +104,7 @@ def made(
     requested = model.conditions(cond, seed, indices) if cond else {}
     whole = {**(given.cond or {}), **{name: requested[name] for name in cond or {}}}
     part = {name: whole[name] for name in task.conditions}
-    x = request.states(given.space, whole, seed, indices).cpu()
+    x = state_to(request.states(given.space, whole, seed, indices), "cpu")
     return to_samples(model, task.finish(x, part) if keep else x, given, whole, drawn(model, request.how, seed, cond))
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from polydiff.contract.abilities import HasMeasurements, Restores, task_conditions
 from polydiff.contract.domain import Samples
 from polydiff.contract.measurements import ReadsMeasured
-from polydiff.core.conditions import KNOWN
+from polydiff.core.conditions import is_known
 from polydiff.core.entry import check_batch, check_states
 from polydiff.core.process.abilities import Solves
 from polydiff.core.process.process import lacks
@@ -116,7 +116,7 @@ def solving(model: Model, how: str, options: Mapping[str, Any], sampling: Mappin
 
 def check_generates(model: Model) -> None:
     """Raise UserError unless a model generates whole examples without a further form of them."""
-    further = task_conditions(model.domain) - {KNOWN}
+    further = {name for name in task_conditions(model.domain) if not is_known(name)}
     if further:
         raise UserError(
             f"The model was trained with task={getattr(model.config, 'task', '')}, and is conditioned on "

@@ -122,6 +122,10 @@ class GaussianKernel:
         memory[:] = slopes[:DEPTH]
         return x
 
+    def impose(self, f: Tensor, known: Tensor, x: Tensor, level: Tensor, space: Space) -> Tensor:
+        level = level.clamp(min=self.schedule.sigma_min)  # of a part that is given clean, no output is used
+        return self.frame.impose_known(space.project(f.to(x.dtype)), known, x, level, space)
+
     def guess(self, f: Tensor, x: Tensor, level: Tensor, space: Space) -> Tensor:
         return self.estimate(f, x, level, space)
 

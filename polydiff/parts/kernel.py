@@ -131,6 +131,21 @@ class Hides(Kernel, Protocol):
         """Return how many letters of each sample are masked, (B,)."""
 
 
+class Imposes(Kernel, Protocol):
+    """A kernel whose networks may be conditioned on known values (`polydiff.core.parts.known`)."""
+
+    def impose(self, f: Tensor, known: Tensor, x: Tensor, level: Tensor, space: Any) -> Tensor:
+        """Return the output F (R, ...) with its true value where the clean state is known.
+
+        Arguments:
+            f: Output of the network for x.
+            known: Clean states (R, ...), NaN where they are unknown.
+            x: Corrupted states (R, ...).
+            level: Levels, (B,) or ().
+            space: Where the states live.
+        """
+
+
 class Bounded(Kernel, Protocol):
     """A kernel whose parts have a bound on their likelihood in continuous time."""
 

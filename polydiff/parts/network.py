@@ -15,6 +15,7 @@ from polydiff.core.parts.product import WHOLE, Parts, Product
 from polydiff.machine.compiler import need_compiler
 from polydiff.machine.device import pick_precision
 from polydiff.parts.kernel import KERNELS, Kernel
+from polydiff.parts.known import imposed
 
 if TYPE_CHECKING:
     from polydiff.contract.domain import Domain
@@ -84,7 +85,8 @@ class PartsNetwork(nn.Module):
                 out = {WHOLE: self.backbone(entered[WHOLE], number, space.parts[WHOLE], cond)}
             else:
                 out = self.backbone(entered, number, space, cond)
-        return {name: f if f.dtype == torch.float64 else f.float() for name, f in out.items()}
+        outputs = {name: f if f.dtype == torch.float64 else f.float() for name, f in out.items()}
+        return imposed(self.kernels, outputs, x, levels, space, cond)
 
     def numbers(self, levels: Levels, space: Product) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the number (B,) for the backbone, zero if no part is conditioned on its level, and the others."""

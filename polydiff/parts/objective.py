@@ -16,6 +16,7 @@ from polydiff.core.entry import check_conditions
 from polydiff.core.objective import Moment, Objective, Outcome
 from polydiff.core.parts.product import Parts, Product, as_parts, as_product, part_streams
 from polydiff.core.space import Batch
+from polydiff.parts.known import with_open_letters
 from polydiff.parts.network import PartsNetwork
 
 
@@ -73,6 +74,7 @@ class PartsObjective(Objective[PartsNetwork]):
         device = space.dim.device
         levels, counts = self.levels(u, generators)
         x = corrupted(module, x_0, levels, space, part_streams(generators, module.kernels))
+        x = with_open_letters(module.kernels, x, batch.cond)
         f = module(x, levels, space, batch.cond)
         slopes = self.clock.slopes(u)
         losses = []

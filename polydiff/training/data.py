@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -216,4 +216,11 @@ def prepared(batch: Batches, device: torch.device, stream: torch.cuda.Stream | N
     if stream is None:
         return made.to(device)
     with torch.cuda.stream(stream):  # the network's own: its kernels come after the copy, and memory is reused in order
-        return made._replace(x=made.x.pin_memory().to(device, non_blocking=True)).to(device)
+        return made._replace(x=copied_ahead(made.x, device)).to(device)
+
+
+def copied_ahead(x: Any, device: torch.device) -> Any:
+    """Return a state, or a mapping of its parts, on a device, without waiting for the copy."""
+    if isinstance(x, Mapping):
+        return {name: copied_ahead(part, device) for name, part in x.items()}
+    return x.pin_memory().to(device, non_blocking=True)

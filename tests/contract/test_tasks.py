@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from polydiff import streams
-from polydiff.contract.tasks import Enlarge, Generate, Inpaint, block_means, draw_mask
+from polydiff.contract.tasks import Enlarge, Generate, Inpaint, InpaintLetters, block_means, draw_mask
 from polydiff.core.conditions import KNOWN, LOW
 
 
@@ -52,6 +52,27 @@ def test_the_condition_is_the_known_part_and_depends_on_an_examples_own_generato
     alone = Inpaint(2).observe(x[4:], streams(0, "mask", range(4, 6)))[KNOWN]
     assert torch.equal(alone.nan_to_num(7), observed[4:].nan_to_num(7))
     assert Generate().observe(x, streams(0, "mask", range(6))) == {}
+
+
+@pytest.mark.parametrize(("channels", "sizes"), [(0, (30,)), (3, (9, 14))])
+def test_known_letters_are_those_of_the_state_and_the_rest_are_not_given(channels: int, sizes: tuple[int, ...]) -> None:
+    task = InpaintLetters(5, len(sizes), channels, usual=2)
+    shape = (6, *((channels,) if channels else ()), *sizes)
+    x = torch.randint(5, shape, generator=torch.Generator().manual_seed(0))
+    observed = task.observe(x, streams(0, "mask", range(6)))
+    value, kind = observed[KNOWN], task.conditions[KNOWN]
+    assert kind.mismatch(value, 6) is None
+    assert kind.blank(6, sizes).shape == value.shape
+    assert not kind.in_range(torch.full_like(value, 5))
+    here = value >= 0
+    assert 0 < int(here.sum()) < value.numel()
+    assert torch.equal(value[here], x[here])
+    if channels:
+        assert bool((here == here[:, :1]).all())
+    guess = task.guess(observed, sizes)
+    assert set(guess[~here].tolist()) == {2}
+    other = (x + 1) % 5
+    assert torch.equal(task.finish(other, observed), torch.where(here, x, other))
 
 
 def bounded(channels: int = 1, factor: int = 2, low: float = -0.5, high: float = 2.0) -> Enlarge:

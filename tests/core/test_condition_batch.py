@@ -122,3 +122,9 @@ def test_only_values_that_can_be_text_are_selected() -> None:
     cond = values(2, 3)
     assert with_words(cond, KINDS) == {"label": cond["label"], "height": cond["height"]}
     assert with_words({"mel": cond["mel"]}, KINDS) is with_words(None, KINDS) is None
+
+
+def test_known_values_of_all_parts_are_withheld_together() -> None:
+    names = ["logp", "known.atoms", "C", "known.bonds", "H", "_step"]
+    assert dropout_groups(names, ["C", "H"]) == [("C", "H"), ("known.atoms", "known.bonds"), ("logp",)]
+    assert dropout_groups(["known", "low"], ["known", "low"]) == [("known", "low")]

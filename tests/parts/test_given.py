@@ -142,3 +142,19 @@ def test_parts_of_a_group_are_given_together() -> None:
     assert 0.2 < float((levels["a"] == 0).double().mean()) < 0.3
     assert not bool(((levels["a"] == 0) & (levels["c"] == 0)).any())
     assert torch.equal(counts["b"] == 0, levels["b"] == 0)
+
+
+def test_letters_that_are_known_as_a_whole_need_training_unless_other_parts_are_known_in_part() -> None:
+    """Training met no open class beside a noisy x, whatever is masked; the class of two of three letters is met."""
+    space = Product({"x": Euclidean(2, ()), "c": LettersSpace(2, (1,), 2)})
+    known = {"x": torch.zeros(2), "c": torch.zeros(2, 1, dtype=torch.int64)}
+    nothing = {"x": torch.zeros(1, dtype=torch.bool), "c": torch.ones(1, dtype=torch.bool)}
+    for masks in (nothing, {"c": nothing["c"]}):
+        with pytest.raises(UserError, match="never trained with the part c given"):
+            inpainting(configured()).rows(1, Held(known, masks), space)
+    rows = inpainting(configured(given=0.3, same=0.7)).rows(1, Held(known, nothing), space)
+    assert all("c" not in row.rows for row in rows)
+    wide = Product({"x": Euclidean(2, (3,)), "c": LettersSpace(2, (1,), 2)})
+    part = {"x": torch.tensor([True, False, False]), "c": nothing["c"]}
+    rows = inpainting(configured()).rows(1, Held({**known, "x": torch.zeros(2, 3)}, part), wide)
+    assert all("c" in row.rows for row in rows)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from polydiff.contract.tasks import Generate, Inpaint, Restoration, Task
+from polydiff.contract.tasks import Generate, Inpaint, Observes, Restoration
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.support.errors import UserError
@@ -39,7 +39,7 @@ def read_conditions(task: FromFiles, paths: Sequence[Path], degrade: bool) -> tu
     return {name: torch.cat([observed[name] for observed, _ in parts]) for name in task.conditions}, length
 
 
-def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, Any]) -> Task:
+def open_task(config: AudioConfig, codec: Standardise, statistics: Mapping[str, Any]) -> Observes:
     """Return the task of a configuration.
 
     Arguments:

@@ -135,3 +135,10 @@ class Evaluation:
                 "draw many; if it draws few others that are right, it has learnt them by heart.",
             )
         return found
+
+
+def same_texts(samples: Sequence[str], truth: Sequence[str]) -> dict[str, Metric]:
+    """Return the share of texts that are the true ones, letter by letter."""
+    same = sum(own == true for own, true in zip(samples, truth, strict=True))
+    what = "Share of samples that are the held-out text. Few known letters allow many other texts."
+    return {"same_text": Metric.of(share(same, len(samples)), "", "higher", what)}

@@ -19,22 +19,26 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from polydiff.core.conditions import Condition
-from polydiff.core.space import Space, State, check_mask, sqnorm
+from polydiff.core.space import Restricts, Space, State, check_mask, sqnorm
 from polydiff.gaussian.control.measurement import conjugate_gradient
 from polydiff.gaussian.wrapper import Wrapper
+from polydiff.support.protocols import provides
 
 
 def known_part(x: State, mask: Tensor, space: Space) -> State:
     """Return M x, the part of a state that lies on the masked elements alone, in x's shape.
 
     V and S intersect in the eigenvectors of T with eigenvalue 1. The rest of x is (1 - T)^+ (1 - T) x. Conjugate
-    gradients find it in as many steps as T has other eigenvalues on S: one for molecules, none in R^n.
+    gradients find it in as many steps as T has other eigenvalues on S, unless the space has M in closed form
+    (`polydiff.core.space.Restricts`).
 
     Arguments:
         x: Any state, (R, ...).
         mask: 1 (or True) where known, broadcasting against a state; for atoms (R, 1) packed, (B, N, 1) padded.
         space: V.
     """
+    if provides(space, Restricts):
+        return space.restrict(x, mask)
     keep = mask.to(x)
 
     def off(z: State) -> State:

@@ -28,7 +28,8 @@ class JointInpainting(PartsPlan):
         rows, config = super().rows(sites, held, space), self.model.config
         whole = known_wholly(held, space) if held else set()
         if not covers(config, whole):
-            whole = {name for name in whole if config.parts[name].process != "masked"}  # known letters are simply open
+            if held and partly_known(held, space) - whole:  # of other parts too, as with added atoms of known elements
+                whole = {name for name in whole if config.parts[name].process != "masked"}  # letters are simply open
             check_given(config, whole)
         clean = dict.fromkeys(whole, 0.0)
         return [
@@ -57,6 +58,15 @@ def known_wholly(held: Held, space: Product) -> set[str]:
         if not bool(unknown.any()):
             found.add(name)
     return found
+
+
+def partly_known(held: Held, space: Product) -> set[str]:
+    """Return the parts of which anything is known in a sample of a batch."""
+    return {
+        name
+        for name, mask in held.masks.items()
+        if bool((unknown_in(held.x_0[name], ~mask, space.parts[name]) > 0).any())
+    }
 
 
 def covers(config: Config, parts: Collection[str]) -> bool:

@@ -5,7 +5,7 @@ Symbols: B number of samples, R rows of a part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -41,10 +41,13 @@ class Held:
     Arguments:
         x_0: Clean parts.
         masks: Name of a part -> booleans that broadcast against it, True where known; a part may be missing.
+        conditioned: Parts on whose known values the network is conditioned: their noise is not replaced, and they are
+            put in at the end alone, against rounding.
     """
 
     x_0: Parts
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    conditioned: Collection[str] = ()
 
 
 class Step(NamedTuple):
@@ -171,7 +174,7 @@ def with_known(
     """
     found = dict(x)
     for name, level in levels.items():
-        if name in held.masks:
+        if name in held.masks and not (level > 0 and name in held.conditioned):
             part = space.parts[name]
             each = torch.full((space.batch,), level, dtype=torch.float64, device=part.dim.device)
             known = kernels[name].hold(held.x_0[name], each, part, own[name]) if level > 0 else held.x_0[name]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from polydiff.core.conditions import given
+from polydiff.core.parts.known import known_name
 from polydiff.core.parts.product import Parts, Product, as_parts, as_product, as_state
 from polydiff.core.process.process import Trained
 from polydiff.core.process.sampling import Draw, Known, Moment
 from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.parts.guidance import Guided, Network
-from polydiff.parts.kernel import Hides, Kernel
+from polydiff.parts.kernel import Hides, Imposes, Kernel
+from polydiff.parts.known import open_letters
 from polydiff.parts.sampling.execute import Held, JointRow, Step, begin, run_rows
 from polydiff.parts.sampling.rows import Grid
 from polydiff.support.errors import UserError
@@ -88,16 +91,29 @@ class PartsPlan:
     def steps(self, draw: Draw, guide: Trained | None) -> Iterator[Step]:
         """Yield the steps of a batch; a second call yields the same bits."""
         space, generators = as_product(draw.space), streams(draw.seed, "sample", draw.indices, self.model.device)
-        held = None if draw.known is None else held_values(draw.known)
-        for name, given in (("the given states", draw.init), ("the known states", None if held is None else held.x_0)):
-            if given is not None:
-                self.check(as_parts(given), space, name)
+        held = self.held(draw)
+        for name, clean in (("the given states", draw.init), ("the known states", draw.known and draw.known.x)):
+            if clean is not None:
+                self.check(as_parts(clean), space, name)
         rows = self.rows(max(int(part.dim.max()) for part in space.parts.values()), held, space)
         init = None if draw.init is None else as_parts(draw.init)
         x = begin(rows, self.kernels, space, generators, init, held)
         if self.grid.by_size:  # letters that are known from the beginning need no call
             rows = self.rows(max(1, hidden_in(x, space, self.kernels)), held, space)
         return run_rows(rows, self.network(draw, guide), self.kernels, x, space, draw.cond, generators, held)
+
+    def held(self, draw: Draw) -> Held | None:
+        """Return the known values of a batch: given ones, or the letters that its conditions hold; None without."""
+        if draw.known is None:
+            known = open_letters(self.kernels, draw.cond)
+            return Held(known, {name: given(letters) for name, letters in known.items()}) if known else None
+        held = held_values(draw.known)
+        conditioned = {
+            name
+            for name, kernel in self.kernels.items()
+            if known_name(name) in (draw.cond or {}) and provides(kernel, Imposes)
+        }
+        return replace(held, conditioned=conditioned)
 
     def check(self, x: Parts, space: Product, name: str) -> None:
         """Raise UserError unless given parts are clean states of their kernels."""
