@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -24,6 +24,7 @@ class SequenceData(DataConfig):
 
     embedded: ClassVar[str] = "sums"
     files: ClassVar[str] = "file"
+    incidental: ClassVar[Collection[str]] = ("augment",)
 
     name: Literal["sums", "smiles", "file"] = "sums"
     """sums: all sums of two whole numbers, such as 47+85=132. smiles: 11,762 small organic molecules as SMILES. file:
@@ -50,7 +51,9 @@ class SequenceData(DataConfig):
     """Share of the texts held out, unless the data state a test split; of one long text its last part."""
     judge: Literal["auto", "smiles", "none"] = "auto"
     """Who judges samples besides the counts of letters: smiles: RDKit reads them; auto: RDKit, if they are SMILES."""
-
+    augment: float = Field(0.0, ge=0, le=1)
+    """SMILES: share of the training texts that are written anew, with the atoms in a random order; a text that is too
+    long for `length` or has letters that the data lack is used as it is."""
     compared: int = Field(10_000, ge=1, le=10**9)
     """SMILES: largest number of molecules of each test set that samples are compared with. Published values of
     MOSES are those of its whole test sets, which take some milliseconds a molecule, once."""
@@ -68,6 +71,8 @@ class SequenceData(DataConfig):
             raise ValueError(f"data.length={self.length} is less than the {least} letters of the longest text")
         if self.crops and self.length is None:
             raise ValueError("data.crops=true needs data.length, the number of letters of a crop")
+        if self.augment and not self.judged_as_smiles:
+            raise ValueError("data.augment writes SMILES anew; these texts are not SMILES (data.judge=smiles)")
         if self.crops and self.conditions:
             raise ValueError("data.crops=true cuts examples from one text, which has no data.conditions")
         return self

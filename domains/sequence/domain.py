@@ -36,6 +36,7 @@ from polydiff.domains.sequence.alphabet import Alphabet, spell
 from polydiff.domains.sequence.config import SequenceConfig
 from polydiff.domains.sequence.data.inputs import BLANK, blanks_in, read_texts, region, without_blanks
 from polydiff.domains.sequence.data.inspect import advice_for, facts_of
+from polydiff.domains.sequence.data.rewrite import rewritten
 from polydiff.domains.sequence.data.source import Source, Split, open_source, spread
 from polydiff.domains.sequence.data.sums import sums_entropy
 from polydiff.domains.sequence.metrics.evaluation import Evaluation, same_texts
@@ -161,10 +162,20 @@ class SequenceDomain:
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]
-        x = self.alphabet.encode(part.spelled(indices, generators if split == "train" else None), self.length)
+        spelled = part.spelled(indices, generators if split == "train" else None)
+        if split == "train" and self.data.augment:
+            spelled = [self.augmented(text, generator) for text, generator in zip(spelled, generators, strict=True)]
+        x = self.alphabet.encode(spelled, self.length)
         states = self.states(x)
         cond = {**(self.cond(part, indices) or {}), **self.task.observe(states, generators)}
         return Batch(states, self.space(len(x), self.length), cond or None)
+
+    def augmented(self, spelled: str, generator: torch.Generator) -> str:
+        """Return a SMILES written anew with the probability `data.augment`, if it fits; else the text itself."""
+        if float(torch.rand((), generator=generator)) >= self.data.augment:
+            return spelled
+        found = spell(rewritten(spelled, generator), self.data.tokens)
+        return found if len(found) < self.length and not self.alphabet.lacks(found) else spelled
 
     def states(self, numbers: Tensor) -> State:
         """Return numbers of letters (B, L) as states of the process: themselves, or centred vectors (B, K, L)."""

@@ -14,10 +14,12 @@ import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.chemistry.geometry import Molecule, atoms_of
 
 TYPES = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 """Type of a bond of order 1, 2 and 3."""
+ORDERS = {kind: order for order, kind in enumerate(TYPES, 1)}
+"""Type of a bond -> its order."""
 COLUMNS = 4
 """Numbers of a bond in a table: its two atoms, its order, and 1 if it is aromatic."""
 
@@ -32,21 +34,25 @@ def bond_table(mol: Any) -> np.ndarray | None:
 
     A row has the two atoms i < j, the order, and whether RDKit calls the bond aromatic; rows are sorted.
     """
-    plain = Chem.Mol(mol)
-    aromatic = [bond.GetIsAromatic() for bond in plain.GetBonds()]
-    Chem.Kekulize(plain, clearAromaticFlags=True)
+    plain, numbers = mol, range(mol.GetNumBonds())
+    aromatic = [mol.GetBondWithIdx(number).GetIsAromatic() for number in numbers]
+    if any(aromatic):
+        plain = Chem.Mol(mol)
+        Chem.Kekulize(plain, clearAromaticFlags=True)
     rows = []
-    for bond, flag in zip(plain.GetBonds(), aromatic, strict=True):
-        if bond.GetBondType() not in TYPES:
+    for number, flag in zip(numbers, aromatic, strict=True):
+        bond = plain.GetBondWithIdx(number)
+        order = ORDERS.get(bond.GetBondType())
+        if order is None:
             return None
         i, j = sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))
-        rows.append((i, j, 1 + TYPES.index(bond.GetBondType()), flag))
+        rows.append((i, j, order, flag))
     return np.array(sorted(rows), np.uint16).reshape(-1, COLUMNS)
 
 
 def charges_of(mol: Any) -> np.ndarray:
     """Return the formal charges of an RDKit molecule, int8 (N,)."""
-    return np.array([atom.GetFormalCharge() for atom in mol.GetAtoms()], np.int8)
+    return np.array([atom.GetFormalCharge() for atom in atoms_of(mol)], np.int8)
 
 
 def orders(table: np.ndarray, atoms: int) -> np.ndarray:

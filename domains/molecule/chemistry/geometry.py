@@ -129,9 +129,14 @@ def with_conformers(mol: Any, ids: Sequence[int]) -> Any:
     return chosen
 
 
+def atoms_of(mol: Any) -> list[Any]:
+    """Return the atoms of an RDKit molecule; `GetAtoms` reads their number at each step, which takes longer."""
+    return [mol.GetAtomWithIdx(i) for i in range(mol.GetNumAtoms())]
+
+
 def atomic_numbers(mol: Any) -> np.ndarray:
     """Return the atomic numbers of an RDKit molecule, uint8 (N,)."""
-    return np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.uint8)
+    return np.array([atom.GetAtomicNum() for atom in atoms_of(mol)], np.uint8)
 
 
 def positions(mol: Any) -> list[np.ndarray]:

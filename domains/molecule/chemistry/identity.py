@@ -16,6 +16,8 @@ from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds
 from rdkit.rdBase import BlockLogs
 
+from polydiff.domains.molecule.chemistry.properties import without_hydrogens
+
 MAX_SEARCH_STEPS = 10_000
 """Number of steps after which the search for bond orders stops without a result."""
 NO_BONDS = (Chem.BondType.ZERO, Chem.BondType.HYDROGEN)
@@ -26,7 +28,7 @@ def graph_smiles(mol: Any) -> str:
     """Return the canonical SMILES of a molecule as it is written, without stereochemistry and removable hydrogens."""
     flat = Chem.Mol(mol)
     Chem.RemoveStereochemistry(flat)  # its bonds would keep the hydrogens that define it
-    smiles: str = Chem.MolToSmiles(Chem.RemoveHs(flat), isomericSmiles=False)
+    smiles: str = Chem.MolToSmiles(without_hydrogens(flat), isomericSmiles=False)
     return smiles
 
 

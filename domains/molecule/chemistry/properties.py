@@ -61,5 +61,10 @@ def measure(mol: Any, names: Sequence[str], conformer: int = -1) -> list[float]:
         names: Keys of `PROPERTIES`.
         conformer: Id of the conformer, -1 for the first.
     """
-    plain = Chem.RemoveHs(mol)
+    plain = without_hydrogens(mol)
     return [float(PROPERTIES[name].measure(plain, mol, conformer)) for name in names]
+
+
+def without_hydrogens(mol: Any) -> Any:
+    """Return an RDKit molecule without those hydrogens that need not be explicit; itself if it has none."""
+    return mol if mol.GetNumHeavyAtoms() == mol.GetNumAtoms() else Chem.RemoveHs(mol)

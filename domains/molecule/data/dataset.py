@@ -23,6 +23,7 @@ from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_f
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Found, Library, stack
 from polydiff.domains.molecule.data.preparation.cache import cache_folder, cached_library, read_library
+from polydiff.domains.molecule.data.preparation.groups import prepare_in_groups
 from polydiff.domains.molecule.data.preparation.prepare import UNKNOWN_BONDS, Item, prepare
 from polydiff.domains.molecule.data.preparation.resume import Draft
 from polydiff.domains.molecule.data.source import Source, cache_key, selection_of, source_of
@@ -132,8 +133,12 @@ def prepare_items(source: Source, selection: Selection, draft: Draft) -> Iterato
     done = len(draft.known)
     what = f"{source.name}: molecules" + (f" after {done}" if done else "")
     total = None if source.total is None else max(source.total - done, 1)
-    work = partial(prepare, selection=selection)
-    for one in in_processes(work, given(), what, seconds=selection.seconds, total=total):
+    if selection.graph is None:
+        work = partial(prepare, selection=selection)
+        results = in_processes(work, given(), what, seconds=selection.seconds, total=total)
+    else:
+        results = prepare_in_groups(given(), selection, what, total)
+    for one in results:
         entry = Rejected(one.reason) if isinstance(one, TimedOut) else one
         draft.add(entry)
         item = taken.popleft()

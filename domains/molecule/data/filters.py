@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rdkit import Chem
 
-from polydiff.domains.molecule.chemistry.geometry import SECONDS, Rejected, atomic_numbers
+from polydiff.domains.molecule.chemistry.geometry import SECONDS, Rejected, atomic_numbers, atoms_of
 
 MIN_ATOM_DISTANCE = 0.1
 """Smallest distance of two atoms in Å."""
@@ -45,10 +45,11 @@ class Selection(NamedTuple):
 
 def check_molecule(mol: Any, selection: Selection) -> None:
     """Reject an RDKit molecule with hydrogens if its atoms are not selected, or if it is charged or a radical."""
-    check_atoms(atomic_numbers(mol).tolist(), selection)
-    if sum(atom.GetFormalCharge() for atom in mol.GetAtoms()):
+    atoms = atoms_of(mol)
+    check_atoms([atom.GetAtomicNum() for atom in atoms], selection)
+    if sum(atom.GetFormalCharge() for atom in atoms):
         raise Rejected("it is charged")
-    if any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()):
+    if any(atom.GetNumRadicalElectrons() for atom in atoms):
         raise Rejected("it is a radical")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
 
 from polydiff.config.merge import resolve
 from polydiff.contract.domain import Samples
@@ -174,3 +175,25 @@ def test_the_identity_changes_with_a_text(names: SequenceDomain, tmp_path: Path,
     assert opened(**{"data.path": path}).identity("train") == before
     path.write_text(text.replace(next(iter(names.source.splits["train"].whole())), "Anna Zolf"))
     assert opened(**{"data.path": path}).identity("train") != before
+
+
+def test_smiles_are_written_anew_with_the_atoms_in_another_order(opened: Opened) -> None:
+    """Half of the texts may change; each still is the same molecule. Held-out texts and other epochs' draws differ."""
+    plain, changed = (opened(**{"data.name": "smiles", "data.augment": share}) for share in (0.0, 0.5))
+    numbers = range(40, 240)
+
+    def texts(domain: SequenceDomain, seed: int, split: str = "train") -> list[str]:
+        batch = domain.batch(split, numbers, streams(seed, "augment", numbers))
+        return domain.decode(batch.x, batch.space)
+
+    before, after = texts(plain, 0), texts(changed, 0)
+    assert 0.2 < sum(a != b for a, b in zip(before, after, strict=True)) / 200 < 0.55
+    assert [Chem.CanonSmiles(text) for text in before] == [Chem.CanonSmiles(text) for text in after]
+    assert after == texts(changed, 0)
+    assert after != texts(changed, 1)
+    assert texts(changed, 0, "test") == texts(plain, 0, "test")
+
+
+def test_only_smiles_are_written_anew() -> None:
+    with pytest.raises(ValueError, match=r"data\.augment writes SMILES anew"):
+        resolve("sequence", values={"data.augment": 0.5})

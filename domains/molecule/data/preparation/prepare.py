@@ -6,7 +6,8 @@ The checks of `filters` run before any geometry is computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from polydiff.domains.molecule.chemistry.geometry import (
     Molecule,
     Rejected,
     atomic_numbers,
+    atoms_of,
     check_parameters,
     embed,
     positions,
@@ -32,7 +34,7 @@ from polydiff.domains.molecule.chemistry.perceive import (
     perceived_key,
     without_bonds,
 )
-from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
+from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure, without_hydrogens
 from polydiff.domains.molecule.data.filters import (
     Selection,
     check_atoms,
@@ -98,6 +100,11 @@ def prepare(item: Item, selection: Selection) -> Entry | Rejected:
         return Rejected(f"RDKit fails on it ({type(error).__name__})")
 
 
+def prepare_group(items: Sequence[Item], selection: Selection) -> list[Entry | Rejected]:
+    """Return the molecules of items, or the reasons that reject them."""
+    return [prepare(item, selection) for item in items]
+
+
 def from_smiles(text: str, selection: Selection) -> Entry:
     """Return the largest fragment of a SMILES, neutralised if possible, with computed geometries."""
     if not text:
@@ -120,10 +127,10 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
     """Return the largest fragment of an RDKit molecule, neutralised if possible, with computed geometries."""
     if mol.GetNumAtoms() == 0:
         raise Rejected("it has no atoms")
-    largest = max(Chem.GetMolFrags(mol, asMols=True), key=lambda part: part.GetNumHeavyAtoms())
+    largest = largest_fragment(mol)
     if largest.GetNumHeavyAtoms() > selection.max_atoms:
         raise Rejected(too_many(selection))
-    plain = Chem.RemoveHs(rdMolStandardize.Uncharger().uncharge(without_labels(largest)))
+    plain = without_hydrogens(uncharged(without_labels(largest)))
     if selection.graph is not None:
         return graph_entry(plain, selection)
     check_molecule(Chem.AddHs(plain), selection)
@@ -137,9 +144,28 @@ def with_computed_geometries(mol: Any, selection: Selection) -> Entry:
     return entry_of(embed(smiles, selection.conformers, selection.seconds))._replace(source=smiles)
 
 
+def largest_fragment(mol: Any) -> Any:
+    """Return the fragment of an RDKit molecule that has most atoms other than hydrogen."""
+    if len(Chem.GetMolFrags(mol)) == 1:
+        return mol
+    return max(Chem.GetMolFrags(mol, asMols=True), key=lambda part: part.GetNumHeavyAtoms())
+
+
+@cache
+def uncharger() -> Any:
+    """Return what neutralises molecules; it parses its patterns once."""
+    return rdMolStandardize.Uncharger()
+
+
+def uncharged(mol: Any) -> Any:
+    """Return an RDKit molecule whose charges are neutralised if possible; itself if it has none."""
+    charged = any(atom.GetFormalCharge() for atom in atoms_of(mol))
+    return uncharger().uncharge(mol) if charged else mol
+
+
 def without_labels(mol: Any) -> Any:
     """Remove isotopes and atom map numbers from a molecule, in place, and return it."""
-    for atom in mol.GetAtoms():
+    for atom in atoms_of(mol):
         atom.SetIsotope(0)
         atom.SetAtomMapNum(0)
     return mol
