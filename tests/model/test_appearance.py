@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ def test_one_letter_a_call_appears_in_another_order_in_each_sample(model: polydi
     ((label, drawn),) = pictures(found)
     assert "a row a sample" in label
     assert drawn.count("<rect") == steps.numel()
+    assert found.examples == model.sample(8, sampler="first_hitting", progress=False, seed=0).examples
+    assert re.findall(r">([^<]+)</text>", drawn) == [*"".join(found.examples)]
 
 
 def test_ancestral_letters_appear_at_even_times(model: polydiff.Model) -> None:

@@ -29,7 +29,7 @@ from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.run.checkpoint import Checkpoint, latest
 from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
-from polydiff.training.data import MOST_WORKERS, batches, prefetch, worker_count
+from polydiff.training.data import MOST_WORKERS, batches, copied_ahead, prefetch, worker_count
 from polydiff.training.trainer import train
 
 
@@ -260,3 +260,13 @@ def test_the_loss_of_a_molecule_does_not_depend_on_the_sizes_beside_it(layout: s
     beside_small, beside_large = (losses([order[3], *others]) for others in (order[:3], order[-3:]))
     torch.testing.assert_close(beside_small[0], beside_large[0], rtol=1e-5, atol=1e-6)
     assert not torch.isclose(beside_small[1], beside_large[1])
+
+
+def test_each_part_of_a_state_is_copied_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
+    x = {"positions": torch.randn(2, 3), "atoms": torch.arange(4)}
+    found = copied_ahead(x, torch.device("cpu"))
+    assert [part is x[name] for part, name in zip(pinned, x, strict=True)] == [True, True]
+    assert all(torch.equal(found[name], part) for name, part in x.items())
+    assert torch.equal(copied_ahead(x["atoms"], torch.device("cpu")), x["atoms"])

@@ -5,14 +5,14 @@ Symbols: n number of samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from polydiff.core.condition_batch import condition_to
-from polydiff.core.parts.product import Parts, as_parts
+from polydiff.core.parts.product import Parts, as_parts, as_state
 from polydiff.core.process.sampling import Unmasks
 from polydiff.core.space import state_to
 from polydiff.model.request import Request
@@ -30,10 +30,12 @@ class Appearance(NamedTuple):
         parts: Name of a part of masked letters -> for each site the step, 1 to `steps`, after which it was no longer
             masked, int64 (n, ...); of a letter that was masked again the last one. 0: known from the beginning; -1: no
             site.
+        examples: The decoded samples.
     """
 
     steps: int
     parts: Mapping[str, Tensor]
+    examples: Sequence[Any] = ()
 
 
 def appearance(request: Request, n: int, seed: int) -> Appearance | None:
@@ -53,7 +55,7 @@ def appearance(request: Request, n: int, seed: int) -> Appearance | None:
     draw = request.draw(space, condition_to(cond, model.device), seed, range(n), compile=False)
     states: list[Parts] = [as_parts(state_to(moment.x, "cpu")) for moment in plan.trace(draw, request.guide)]
     parts = {name: last_hidden([state[name] for state in states], mask) for name, mask in plan.masks.items()}
-    return Appearance(len(states) - 1, parts)
+    return Appearance(len(states) - 1, parts, model.domain.decode(as_state(states[-1]), space))
 
 
 def last_hidden(states: list[Tensor], mask: int) -> Tensor:

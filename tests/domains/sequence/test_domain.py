@@ -195,5 +195,5 @@ def test_smiles_are_written_anew_with_the_atoms_in_another_order(opened: Opened)
 
 
 def test_only_smiles_are_written_anew() -> None:
-    with pytest.raises(ValueError, match=r"data\.augment writes SMILES anew"):
+    with pytest.raises(UserError, match=r"data\.augment writes SMILES anew"):
         resolve("sequence", values={"data.augment": 0.5})
