@@ -87,8 +87,8 @@ class Earlier(NamedTuple):
             features: Features of a row; if there are any, `f` has one number more, 1 where they are known.
         """
         if value is None:
-            flags = 1 + (features > 0)
-            return cls(torch.zeros_like(x[..., :3]), x.new_zeros(*x.shape[:-1], features + flags))
+            width = features + (features > 0) + 1
+            return cls(torch.zeros_like(x[..., :3]), x.new_zeros(*x.shape[:-1], width))
         (r, there), (f, named) = (filled(part, -1) for part in value.split([3, features], -1))
         here = pairs.clean(there.to(x))
         r = pairs.clean(r.to(x)) * here

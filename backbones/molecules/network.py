@@ -140,7 +140,7 @@ class MoleculeNet(nn.Module, ABC):
         r = start.contiguous()  # as after every layer, since compiled code depends on strides
         _, before = self.geometry(pairs, r)
         earlier = None if self.estimate is None else Earlier.of(pairs, cond, x)
-        seen = [] if self.estimate is None or earlier is None else [(self.estimate, earlier)]
+        seen: list[tuple[Any, Earlier]] = [] if self.estimate is None or earlier is None else [(self.estimate, earlier)]
         for enter, (name, width) in zip(self.known, self.known_rows.items(), strict=True):
             seen.append((enter, Earlier.known(pairs, (cond or {}).get(name), x, width)))
         for enter, part in seen:

@@ -94,7 +94,7 @@ class MoleculeDomain:
         self.codec = self.codec_by(self.statistics)
         self.task = open_task(config, self.codec)
         for name in self.conditions.keys() & self.task.conditions.keys():
-            raise UserError(f"The condition {name} is that of task={config.task}. Rename the column {name}.")
+            raise UserError(f"The condition {name} is that of the task. Rename the column {name}.")
         self.conditions = {**self.conditions, **self.task.conditions}
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)

@@ -112,7 +112,7 @@ def dropout_groups(names: Iterable[str], together: Collection[str]) -> list[tupl
     names = [name for name in names if not name.startswith("_")]
     joined = tuple(sorted(name for name in names if name in together))
     known = tuple(sorted(name for name in names if is_known(name) and name not in together))
-    alone = [(name,) for name in names if name not in together and name not in known]
+    alone: list[tuple[str, ...]] = [(name,) for name in names if name not in together and name not in known]
     return sorted([group for group in (joined, known) if group] + alone)
 
 
