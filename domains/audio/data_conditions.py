@@ -21,7 +21,7 @@ class SoundConditions(DataConditions):
     def of(cls, statistics: Mapping[str, Any]) -> SoundConditions:
         """Return the conditions in a run's statistics; older runs store at most one, in separate keys."""
         if "conditions" in statistics or not statistics["condition"]:
-            return cls(from_json(statistics.get("conditions", {})))
+            return cls(from_json(statistics.get("conditions", {})), statistics.get("profiles", {}))
         one = {"type": "classes", "names": statistics["names"], "counts": statistics["counts"]}
         return cls(from_json({statistics["condition"]: one}))
 

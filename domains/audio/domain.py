@@ -87,6 +87,8 @@ class Audio:
         known = measure_task(self.config, self.clips.reference)
         fields = to_json(self.clips.source.fields)
         own = {"std": codec.std, "gains": list(codec.gains), "conditions": fields, **known}
+        if profiles := self.clips.source.profiles:
+            own["profiles"] = profiles
         if self.config.task == "upsample":  # its states are not sounds (`Missing`)
             return own
         return own | {PRINCIPAL: principal_std(codec.encode(self.clips.reference).flatten(1))}

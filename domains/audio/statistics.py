@@ -6,7 +6,14 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from polydiff.contract.data.statistics import Count, FieldStatistics, Positive, Statistics, check_classes
+from polydiff.contract.data.statistics import (
+    Count,
+    FieldStatistics,
+    Positive,
+    ProfileStatistics,
+    Statistics,
+    check_classes,
+)
 from polydiff.domains.audio.config import MelConfig
 
 LOUDEST = 200.0
@@ -64,9 +71,11 @@ class AudioStatistics(FilterStatistics):
     condition: str | None = None
     names: list[str] = Field([])
     counts: list[Count] = Field([])
+    profiles: ProfileStatistics = ProfileStatistics({})
 
     @model_validator(mode="after")
     def _drawable(self) -> Self:
+        self.profiles.check(self.conditions)
         if self.conditions is None and self.condition:
             check_classes(self.names, self.counts)
         return self

@@ -83,7 +83,7 @@ class Image:
             )
         if len(self.codec.mean) != self.data.planes:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
-        self.data_conditions = DataConditions(fields_in(self.statistics))
+        self.data_conditions = DataConditions(fields_in(self.statistics), self.statistics.get("profiles", {}))
         self.task = open_task(config, self.codec, self.greys)
         for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
             raise UserError(f"The condition {name} is that of task={config.task}; rename the column {name}.")

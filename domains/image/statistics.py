@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from polydiff.contract import fields
 from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.noise_range import PRINCIPAL
-from polydiff.contract.data.statistics import Count, FieldStatistics, Statistics, check_classes
+from polydiff.contract.data.profiles import profiles_of
+from polydiff.contract.data.statistics import Count, FieldStatistics, ProfileStatistics, Statistics, check_classes
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.greys import Greys
 from polydiff.metrics.principal import principal_std
@@ -41,12 +42,14 @@ class ImageStatistics(Statistics):
     principal_std: Annotated[float, Field(ge=0)] | None = None
     greys: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=2)] | None = None
     frequencies: list[Annotated[float, Field(ge=0, le=1)]] = Field([])
+    profiles: ProfileStatistics = ProfileStatistics({})
 
     @model_validator(mode="after")
     def _drawable(self) -> Self:
         if self.conditions is None and not {"names", "counts"} <= self.model_fields_set:
             raise ValueError("conditions is missing")
         check_classes(self.names, self.counts)
+        self.profiles.check(self.conditions)
         if self.greys is not None and len(self.greys) != len(self.frequencies):
             raise ValueError(f"greys has {len(self.greys)} levels, frequencies {len(self.frequencies)}")
         return self
@@ -66,6 +69,15 @@ def few(train: Split, most: tuple[int, int]) -> list[int]:
     return train.spread(min(most[0], max(most[1] // pixels, 64)))
 
 
+def rows_of(train: Split, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the conditions of the images of a split, their class included, in the user's words."""
+    values = train.values or [{}] * len(train)
+    labels = [names[label] if label >= 0 else None for label in train.labels.tolist()] if names else []
+    return (
+        [{LABEL: label, **row} for label, row in zip(labels, values, strict=True)] if names else list(map(dict, values))
+    )
+
+
 def measured(source: Source, data: ImageData, letters: bool) -> dict[str, Any]:
     """Return the statistics of the training images.
 
@@ -82,6 +94,8 @@ def measured(source: Source, data: ImageData, letters: bool) -> dict[str, Any]:
         labels = train.labels[train.labels >= 0]
         known = {LABEL: fields.Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **known}
     own: dict[str, Any] = {"mean": list(codec.mean), "std": codec.std, "conditions": fields.to_json(known)}
+    if profiles := profiles_of(known, rows_of(train, names), [1] * len(train)):
+        own["profiles"] = profiles
     if letters:
         greys = Greys.measure(images, data.greys)
         own |= {"greys": list(greys.values), "frequencies": list(greys.frequencies)}

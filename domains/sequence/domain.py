@@ -69,7 +69,9 @@ class SequenceDomain:
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.statistics = self.statistics or self.measure()
         self.alphabet, self.length = Alphabet.of(self.statistics), int(self.statistics["length"])
-        self.data_conditions = DataConditions(from_json(self.statistics["conditions"]))
+        self.data_conditions = DataConditions(
+            from_json(self.statistics["conditions"]), self.statistics.get("profiles", {})
+        )
         self.discrete = states_of(config) == "letters"
         self.task = self.open_task()
         for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
@@ -118,6 +120,7 @@ class SequenceDomain:
             "length": length,
             "frequencies": alphabet.frequencies(source.splits["train"].whole(), length),
             "conditions": to_json(source.fields),
+            **({"profiles": source.profiles} if source.profiles else {}),
         }
 
     @cached_property

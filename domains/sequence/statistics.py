@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from polydiff.contract.data.statistics import FieldStatistics, Statistics
+from polydiff.contract.data.statistics import FieldStatistics, ProfileStatistics, Statistics
 from polydiff.domains.sequence.alphabet import Alphabet
 
 TOLERANCE = 1e-6
@@ -22,9 +22,11 @@ class SequenceStatistics(Statistics):
     length: Annotated[int, Field(ge=2, le=2**16)]
     frequencies: list[Annotated[float, Field(ge=0, le=1)]]
     conditions: FieldStatistics
+    profiles: ProfileStatistics = ProfileStatistics({})
 
     @model_validator(mode="after")
     def _an_alphabet(self) -> Self:
+        self.profiles.check(self.conditions)
         size = Alphabet(self.letters, self.ends).size
         if list(self.letters) != sorted(set(self.letters)):
             raise ValueError("letters should be different characters in the order of their code points")

@@ -26,6 +26,8 @@ from polydiff.contract.data.columns import (
 )
 from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.identity import identity
+from polydiff.contract.data.profiles import Values as Profiled
+from polydiff.contract.data.profiles import profiles_of
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.contract.fields import Field
@@ -113,10 +115,18 @@ class Folder:
 
     @cached_property
     def fields(self) -> dict[str, Field]:
+        return measure_fields(*self.rows, self.types, self.arrays, self.data.text)
+
+    @property
+    def profiles(self) -> Profiled:
+        return profiles_of(self.fields, *self.rows)
+
+    @property
+    def rows(self) -> tuple[list[dict[str, Any]], list[int]]:
+        """Conditions of each sound, and how often it occurs in training, 0 for those held out."""
         train, test = self.splits["train"], self.splits["test"]
         values = [values_of(sound.entry.columns, self.types) for sound in (*train, *test)]
-        weights = [*map(self.stretches, train), *(0 for _ in test)]
-        return measure_fields(values, weights, self.types, self.arrays, self.data.text)
+        return values, [*map(self.stretches, train), *(0 for _ in test)]
 
     def stretches(self, sound: Sound) -> int:
         """Return the number of clips that fit into a sound, at least 1; shorter sounds are padded with zeros."""

@@ -41,8 +41,8 @@ GAIN = 1.0
 """Gain of FluidSynth."""
 QUIET = 1e-3
 """Peak below which a note is left out: the instrument does not play it."""
-CONDITIONS = ("instrument", "pitch", "velocity")
-"""Columns that are conditions unless the user names others, such as family."""
+CONDITIONS = ("family", "instrument", "pitch", "velocity")
+"""Columns that are conditions unless the user names others."""
 FONTS = (
     "/usr/share/sounds/sf2/default-GM.sf2",
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",

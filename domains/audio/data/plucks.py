@@ -16,9 +16,10 @@ Symbols: B stiffness, beta plucking position, s tilt of the spectrum, tau decay 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -161,6 +162,7 @@ class Plucks:
     sizes: dict[str, int]
     seed: int = 0
     channels: int = 1
+    profiles: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     quarantine: None = None
 
     @cached_property

@@ -21,11 +21,15 @@ class Source(Protocol):
 
     Attributes:
         fields: Name of a condition -> its field, measured on the training split.
+        profiles: Values of training examples by condition (`polydiff.contract.data.profiles`).
         quarantine: Sounds found and excluded, with reasons; None for synthesised sounds.
     """
 
     @property
     def fields(self) -> Mapping[str, Field]: ...
+
+    @property
+    def profiles(self) -> Mapping[str, Sequence[Any]]: ...
 
     @property
     def quarantine(self) -> Quarantine | None: ...

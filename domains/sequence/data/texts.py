@@ -8,7 +8,7 @@ infinite -log p. So a held-out text with such a letter is trained on, or exclude
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import torch
 
 from polydiff.contract.data.columns import column_types, measure_fields, values_of
 from polydiff.contract.data.copies import note_copies
+from polydiff.contract.data.profiles import profiles_of
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.domains.sequence.alphabet import spell
@@ -76,7 +77,7 @@ def smiles(data: SequenceData) -> Source:
         for word, heavy in (line.split() for line in text.splitlines())
     ]
     source = divided(listed, data, Quarantine("the embedded SMILES", "molecules", len(listed)))
-    return Source(source.splits, LONGEST_SMILES, True, source.fields)
+    return replace(source, longest=LONGEST_SMILES, quarantine=None)
 
 
 def divided(listed: Sequence[Listed], data: SequenceData, quarantine: Quarantine) -> Source:
@@ -94,13 +95,15 @@ def divided(listed: Sequence[Listed], data: SequenceData, quarantine: Quarantine
     sides = sides_of(listed, data.test_share, quarantine)
     types = column_types(listed, data.conditions, False, quarantine)
     rows = [values_of(one.columns, types) for one in listed]
-    fields = measure_fields(rows, [int(side == TRAIN) for side in sides], types, {}, data.text)
+    weights = [int(side == TRAIN) for side in sides]
+    fields = measure_fields(rows, weights, types, {}, data.text)
 
     def split(name: str) -> Texts:
         places = [i for i, side in enumerate(sides) if side == name]
         return Texts([listed[i] for i in places], [rows[i] for i in places])
 
-    return Source({name: split(name) for name in (TRAIN, TEST)}, longest, True, fields, quarantine)
+    profiles = profiles_of(fields, rows, weights)
+    return Source({name: split(name) for name in (TRAIN, TEST)}, longest, True, fields, profiles, quarantine)
 
 
 def longest_of(listed: Sequence[Listed], data: SequenceData, quarantine: Quarantine) -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from polydiff.contract.data.profiles import Profiles, Values
 from polydiff.contract.fields import Field, Labels
 from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Condition, Kind
@@ -22,9 +25,17 @@ class DataConditions:
 
     Arguments:
         fields: Name of a condition -> its field, measured on the training data.
+        profiles: Values of training examples (`polydiff.contract.data.profiles`), from which those of new samples are
+            drawn together; {}: each is drawn by its field.
     """
 
     fields: Mapping[str, Field]
+    profiles: Values = dataclass_field(default_factory=dict)
+
+    @cached_property
+    def known(self) -> Profiles:
+        """The profiles."""
+        return Profiles(self.fields, self.profiles)
 
     @property
     def kinds(self) -> dict[str, Kind]:
@@ -73,6 +84,8 @@ class DataConditions:
     def draw(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the conditions of new samples, drawn with their frequencies in training unless requested.
 
+        With profiles, a sample has the values of one training example, which suits what is requested.
+
         Arguments:
             generators: One for each of B samples.
             requested: Name of a condition -> the user's value for all samples.
@@ -86,8 +99,19 @@ class DataConditions:
         for name in requested:
             if name not in self.fields:
                 raise unknown("condition", name, self.fields)
-        drawn = {name: field.draw(generators) for name, field in self.fields.items()}
-        return drawn | {name: self.request(name, value, len(generators)) for name, value in requested.items()}
+        wanted = {name: self.request(name, value, len(generators)) for name, value in requested.items()}
+        return self.drawn(generators, requested) | wanted
+
+    def drawn(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return all conditions of new samples, those that are requested included; arguments as of `draw`."""
+        if not self.profiles:
+            return {name: field.draw(generators) for name, field in self.fields.items()}
+        like = self.known.like(requested)
+        places = torch.arange(len(next(iter(self.profiles.values()))))
+        if like is not None:
+            places = places[like]
+        rows = self.known.at([int(places[torch.randint(len(places), (), generator=g)]) for g in generators])
+        return self.encode(rows)
 
     def request(self, name: str, value: Any, n: int) -> Tensor:
         """Return the condition of n samples for a user's value, shape (n, ...)."""

@@ -112,6 +112,26 @@ class FieldStatistics(RootModel[dict[str, OneField]]):
     """Statistics of the conditions of a data set by name (`polydiff.contract.fields.to_json`)."""
 
 
+class ProfileStatistics(RootModel[dict[str, list[str | float | None]]]):
+    """Profiles of a data set (`polydiff.contract.data.profiles`)."""
+
+    def check(self, conditions: FieldStatistics | None) -> None:
+        """Raise ValueError unless the profiles are values that these conditions can have, as many of each."""
+        known = conditions.root if conditions else {}
+        for name, values in self.root.items():
+            if name not in known:
+                raise ValueError(f"profiles holds {name}, which is no condition")
+            first, count = next(iter(self.root.items()))
+            if len(values) != len(count) or not values:
+                raise ValueError(f"profiles holds {len(values)} values of {name}, but {len(count)} of {first}")
+            field = known[name]
+            right = float if isinstance(field, RealStatistics) else str
+            if any(not isinstance(value, right | None) for value in values):
+                raise ValueError(f"profiles holds a value of {name} of another type")
+            if isinstance(field, LabelStatistics) and not {*values} <= {None, *field.names}:
+                raise ValueError(f"profiles holds a class of {name} that it does not have")
+
+
 def check_classes(names: Sequence[str], counts: Sequence[int]) -> None:
     """Raise ValueError unless classes differ, each has a count, and some class occurs in training."""
     if len(set(names)) < len(names):

@@ -10,12 +10,12 @@ import torch
 from molecule_words import WITH, WITHOUT, words_csv
 
 from polydiff.backbones.config import EGNNConfig
+from polydiff.contract.data.profiles import NEAREST, similar
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.discover import build_domain
 from polydiff.core.conditions import Classes, Number, Text
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.config import MoleculeConfig, MoleculeData
-from polydiff.domains.molecule.described import NEAREST_TEXTS, similar
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.statistics import MoleculeStatistics
 from polydiff.support.errors import UserError
@@ -141,4 +141,4 @@ def test_the_most_similar_texts_share_rare_words() -> None:
     known = [frozenset(text.split()) for text in ["a small alcohol"] * 40 + ["a large amine"] * 40 + [""] * 5]
     assert similar(frozenset(["an", "amine"]), known).tolist() == [False] * 40 + [True] * 40 + [False] * 5
     assert not similar(frozenset(["ketone"]), known).any()
-    assert int(similar(frozenset(["small", "alcohol"]), known).sum()) >= NEAREST_TEXTS
+    assert int(similar(frozenset(["small", "alcohol"]), known).sum()) >= NEAREST

@@ -108,7 +108,7 @@ def test_the_data_set_is_made_once_and_its_columns_are_conditions(font: Path, mo
     monkeypatch.setattr(instruments, "all_notes", lambda: all_notes[:: len(all_notes) // 60])
     values = {"data.name": "instruments", "data.sample_rate": 16000, "data.length": 8192}
     first = build_domain(resolve("audio", values=values).config)
-    assert set(first.conditions) == {"instrument", "pitch", "velocity"}
+    assert set(first.conditions) == {"family", "instrument", "pitch", "velocity"}
     monkeypatch.setattr(instruments, "prepare", None)  # not called again
     again = build_domain(resolve("audio", values={**values, "data.conditions": ("family",)}).config)
     assert set(again.conditions) == {"family"}

@@ -1,0 +1,110 @@
+"""Conditions of new samples are drawn together, as training examples have them, and suit what is requested."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+
+from polydiff.contract.data.conditions import DataConditions
+from polydiff.contract.data.profiles import KEPT, NEAREST, Profiles, profiles_of
+from polydiff.contract.data.statistics import FieldStatistics, ProfileStatistics
+from polydiff.contract.fields import Embedding, Labels, Real, to_json
+from polydiff.contract.text.captions import Captions
+from polydiff.core.streams import streams
+
+FAMILIES = {"oboe": "reed", "flute": "pipe", "horn": "brass"}
+ROWS = [
+    {"instrument": name, "family": FAMILIES[name], "velocity": 10.0 * i, "text": f"a {name} of {FAMILIES[name]}"}
+    for i in range(50)
+    for name in FAMILIES
+]
+WEIGHTS = [2 if row["instrument"] == "oboe" else 1 for row in ROWS]
+
+
+@pytest.fixture(scope="module")
+def conditions() -> DataConditions:
+    columns = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+    fields = {
+        "instrument": Labels.measure(columns["instrument"], WEIGHTS),
+        "family": Labels.measure(columns["family"], WEIGHTS),
+        "velocity": Real.measure(columns["velocity"], WEIGHTS),
+        "text": Captions.measure(columns["text"], WEIGHTS),
+        "vector": Embedding(4, 1, 1.0),
+    }
+    return DataConditions(fields, profiles_of(fields, ROWS, WEIGHTS))
+
+
+def drawn(conditions: DataConditions, n: int = 400, **requested: object) -> list[dict[str, object]]:
+    return conditions.describe(conditions.draw(streams(0, "profiles", range(n)), requested))
+
+
+def test_values_of_one_example_come_together_as_often_as_in_training(conditions: DataConditions) -> None:
+    found = drawn(conditions, 4000)
+    assert all(row["family"] == FAMILIES[row["instrument"]] for row in found)
+    assert all(row["text"] == f"a {row['instrument']} of {row['family']}" for row in found)
+    assert all(row["vector"] == "any" for row in found)
+    shares = Counter(str(row["instrument"]) for row in found)
+    assert shares["oboe"] / 4000 == pytest.approx(0.5, abs=0.03)
+    assert shares["horn"] / 4000 == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_others_suit_what_is_requested(conditions: DataConditions) -> None:
+    assert {row["instrument"] for row in drawn(conditions, family="brass")} == {"horn"}
+    assert {row["family"] for row in drawn(conditions, text="a flute of pipe")} == {"pipe"}
+    near = drawn(conditions, velocity=490.0)
+    assert {row["velocity"] for row in near} == {490.0}
+    assert {row["instrument"] for row in near} == set(FAMILIES)
+    contradictory = drawn(conditions, family="brass", instrument="oboe")  # what is requested is kept
+    assert {(row["family"], row["instrument"]) for row in contradictory} == {("brass", "oboe")}
+    anything = drawn(conditions, family="any")
+    assert {row["family"] for row in anything} == {"any"}
+    assert {row["instrument"] for row in anything} == set(FAMILIES)
+
+
+def test_numbers_near_the_requested_one_suit(conditions: DataConditions) -> None:
+    like = Profiles(conditions.fields, conditions.profiles).like({"velocity": 0.0})
+    assert like is not None
+    velocities = [v for v, suits in zip(conditions.profiles["velocity"], like.tolist(), strict=True) if suits]
+    assert NEAREST <= len(velocities) <= NEAREST + 3
+    assert max(velocities) <= 10 * NEAREST
+
+
+def test_a_sample_depends_on_nothing_but_its_own_stream(conditions: DataConditions) -> None:
+    together = conditions.draw(streams(0, "profiles", range(8)), {})
+    alone = conditions.draw(streams(0, "profiles", [5]), {})
+    assert torch.equal(together.pop("vector")[5:6].isnan(), alone.pop("vector").isnan())
+    assert all(torch.equal(together[name][5:6], alone[name]) for name in together)
+
+
+def test_one_condition_alone_has_no_profiles_and_many_examples_have_a_thousand() -> None:
+    field = Labels.measure(["a", "b"], [1, 1])
+    assert profiles_of({"label": field}, [{"label": "a"}, {"label": "b"}], [1, 1]) == {}
+    fields = {"label": field, "again": field}
+    rows = [{"label": "ab"[i % 2], "again": "ab"[i % 2]} for i in range(5000)]
+    found = profiles_of(fields, rows, [int(i < 4000) for i in range(5000)])
+    assert len(found["label"]) == len(found["again"]) == KEPT
+    assert found["label"] == found["again"]
+    assert found["label"].count("a") == pytest.approx(KEPT / 2, abs=80)
+    held_out = profiles_of(fields, [{"label": "a", "again": "a"}, {"label": "b", "again": "b"}], [0, 1])
+    assert found.keys() == held_out.keys()
+    assert held_out["label"] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"other": ["a", "b"]}, "profiles holds other, which is no condition"),
+        ({"family": ["reed"]}, "profiles holds 1 values of family, but 2 of instrument"),
+        ({"family": ["reed", "wood"]}, "profiles holds a class of family that it does not have"),
+        ({"family": [1.0, "reed"]}, "profiles holds a value of family of another type"),
+        ({"velocity": ["loud", None]}, "profiles holds a value of velocity of another type"),
+    ],
+)
+def test_damaged_profiles_are_noticed(conditions: DataConditions, change: dict[str, list], problem: str) -> None:
+    known = FieldStatistics(to_json(conditions.fields))
+    right = {"instrument": ["oboe", None], "family": ["reed", "pipe"], "velocity": [1.0, None]}
+    ProfileStatistics(right).check(known)
+    with pytest.raises(ValueError, match=problem):
+        ProfileStatistics({**right, **change}).check(known)
