@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from polydiff.contract.data.conditions import DataConditions
+from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.fields import from_json
 from polydiff.domains.audio.data.notes import midi_name
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from polydiff.config.processes import LETTERS, states_of
 from polydiff.contract.abilities import Inspection
+from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.data.columns import LABEL, read_vectors
-from polydiff.contract.data.conditions import DataConditions
 from polydiff.contract.data.identity import embedded_identity, identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from polydiff.contract import fields
+from polydiff.contract.conditions.profiles import profiles_of
 from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.noise_range import PRINCIPAL
-from polydiff.contract.data.profiles import profiles_of
 from polydiff.contract.data.statistics import Count, FieldStatistics, ProfileStatistics, Statistics, check_classes
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.greys import Greys

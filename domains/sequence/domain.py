@@ -18,7 +18,7 @@ from polydiff.backbones.letters import OneHot, one_hot_channels
 from polydiff.config.processes import states_of
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.data.conditions import DataConditions
+from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.data.identity import digest_of, embedded_identity, identity
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from polydiff.contract.data.conditions import DataConditions
+from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.fields import Field, meanings
 from polydiff.core.streams import permutation, streams
 from polydiff.domains.audio.chunks import chunk

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polydiff.contract.conditions.profiles import Values as Profiled
+from polydiff.contract.conditions.profiles import profiles_of
 from polydiff.contract.data.columns import (
     LABEL,
     column_types,
@@ -26,8 +28,6 @@ from polydiff.contract.data.columns import (
 )
 from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.identity import identity
-from polydiff.contract.data.profiles import Values as Profiled
-from polydiff.contract.data.profiles import profiles_of
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.contract.fields import Field

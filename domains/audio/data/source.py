@@ -21,7 +21,7 @@ class Source(Protocol):
 
     Attributes:
         fields: Name of a condition -> its field, measured on the training split.
-        profiles: Values of training examples by condition (`polydiff.contract.data.profiles`).
+        profiles: Values of training examples by condition (`polydiff.contract.conditions.profiles`).
         quarantine: Sounds found and excluded, with reasons; None for synthesised sounds.
     """
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from polydiff.contract.data.profiles import Values
+from polydiff.contract.conditions.profiles import Values
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.fields import Field
 from polydiff.domains.sequence.config import SequenceData
@@ -45,7 +45,7 @@ class Source:
         longest: Letters of the longest text.
         ends: Whether texts end within an example, rather than being cut from a longer one.
         fields: Name of a condition -> its field, measured on the training texts.
-        profiles: Values of training texts by condition (`polydiff.contract.data.profiles`).
+        profiles: Values of training texts by condition (`polydiff.contract.conditions.profiles`).
         quarantine: Texts found and excluded; None for embedded ones.
     """
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from polydiff.contract.conditions.profiles import profiles_of
 from polydiff.contract.data.columns import column_types, measure_fields, values_of
 from polydiff.contract.data.copies import note_copies
-from polydiff.contract.data.profiles import profiles_of
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
 from polydiff.domains.sequence.alphabet import spell

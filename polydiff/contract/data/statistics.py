@@ -113,7 +113,7 @@ class FieldStatistics(RootModel[dict[str, OneField]]):
 
 
 class ProfileStatistics(RootModel[dict[str, list[str | float | None]]]):
-    """Profiles of a data set (`polydiff.contract.data.profiles`)."""
+    """Profiles of a data set (`polydiff.contract.conditions.profiles`)."""
 
     def check(self, conditions: FieldStatistics | None) -> None:
         """Raise ValueError unless the profiles are values that these conditions can have, as many of each."""

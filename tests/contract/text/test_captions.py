@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from polydiff.contract.data.conditions import DataConditions
+from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.fields import from_json, to_json
 from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Text

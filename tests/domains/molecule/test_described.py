@@ -10,7 +10,7 @@ import torch
 from molecule_words import WITH, WITHOUT, words_csv
 
 from polydiff.backbones.config import EGNNConfig
-from polydiff.contract.data.profiles import NEAREST, similar
+from polydiff.contract.conditions.profiles import NEAREST, similar
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.discover import build_domain
 from polydiff.core.conditions import Classes, Number, Text

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.data.profiles import Profiles, Values
+from polydiff.contract.conditions.profiles import Profiles, Values
 from polydiff.contract.fields import Field, Labels
 from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Condition, Kind
@@ -25,8 +25,8 @@ class DataConditions:
 
     Arguments:
         fields: Name of a condition -> its field, measured on the training data.
-        profiles: Values of training examples (`polydiff.contract.data.profiles`), from which those of new samples are
-            drawn together; {}: each is drawn by its field.
+        profiles: Values of training examples (`polydiff.contract.conditions.profiles`), from which those of new samples
+            are drawn together; {}: each is drawn by its field.
     """
 
     fields: Mapping[str, Field]

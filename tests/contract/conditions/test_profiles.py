@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 
-from polydiff.contract.data.conditions import DataConditions
-from polydiff.contract.data.profiles import KEPT, NEAREST, Profiles, profiles_of
+from polydiff.contract.conditions.data_conditions import DataConditions
+from polydiff.contract.conditions.profiles import KEPT, NEAREST, Profiles, profiles_of
 from polydiff.contract.data.statistics import FieldStatistics, ProfileStatistics
 from polydiff.contract.fields import Embedding, Labels, Real, to_json
 from polydiff.contract.text.captions import Captions
