@@ -83,7 +83,7 @@ MLP = BackboneSpec(
 
 DIFFUSERS = BackboneSpec(
     name="diffusers",
-    summary="UNet2DModel or DiTTransformer2DModel of the library diffusers, for images; exported to it and imported.",
+    summary="a U-Net or DiT of the library diffusers, for images; exported to it and imported.",
     config="polydiff.backbones.diffusers.config:DiffusersConfig",
     factory="polydiff.backbones.diffusers.network:DiffusersNetwork",
     dims=(2,),

@@ -1,4 +1,4 @@
-"""New images without polydiff: their sizes, and PNG files. Copied as states.py beside an exported network.
+"""New images without polydiff: their PNG files. Copied as states.py beside an exported network.
 
 This file imports numpy and pillow, and nothing of polydiff (`polydiff.export.reference.states`).
 """
@@ -10,20 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Array = NDArray[Any]
-
-
-def draw(
-    spec: dict[str, Any], n: int, wanted: dict[str, str], rng: np.random.Generator
-) -> tuple[tuple[int, ...], dict[str, Array]]:
-    """Return the shape of the states of n images, and no further inputs."""
-    return (n, *spec["shape"]), {}
-
-
-def noise(shape: tuple[int, ...], given: dict[str, Array], rng: np.random.Generator) -> Array:
-    """Return standard normal noise, float32."""
-    return rng.standard_normal(shape, np.float32)
 
 
 def pixels(x: Array, spec: dict[str, Any]) -> Array:
@@ -35,8 +24,6 @@ def pixels(x: Array, spec: dict[str, Any]) -> Array:
 
 def write(x: Array, given: dict[str, Array], spec: dict[str, Any], folder: Path) -> list[Path]:
     """Write states (B, C, H, W) as PNG files and return their paths."""
-    from PIL import Image
-
     paths = []
     for i, image in enumerate(pixels(x, spec)):
         paths.append(folder / f"{i:05d}.png")

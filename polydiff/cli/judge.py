@@ -54,10 +54,10 @@ def evaluate_samples(args: argparse.Namespace, first: bool) -> int:
     cond = read_conditions(args)
     from polydiff.judging.by_guidance import evaluate_by_guidance
     from polydiff.judging.evaluate import evaluate
-    from polydiff.judging.result import write_evaluation
     from polydiff.metrics.features import open_extractor
     from polydiff.model.model import Model
     from polydiff.pipeline.chain import Chain, load
+    from polydiff.sharing.evaluation import keep_evaluation
 
     features = open_extractor(args.features) if args.features else None
     model = load(args.run, weights=args.weights, ema=args.ema)
@@ -79,7 +79,7 @@ def evaluate_samples(args: argparse.Namespace, first: bool) -> int:
         evaluation_table(result)
         guidance_table(result)
     if is_run(args.run):
-        write_evaluation(Run.open(args.run), result)
+        keep_evaluation(Run.open(args.run), result)
     else:
         what = f"a checkpoint, and evaluation.json belongs to a run, {run_folder(args.run)}"
         print(f"Nothing was saved: RUN is {'on the hub' if on_hub(args.run) else what}.", file=sys.stderr)

@@ -217,9 +217,9 @@ def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[s
         options: seed, cond, features and keys of sampling.
         first: Whether this process prints and writes, as one of several does.
     """
-    from polydiff.judging.result import write_evaluation
     from polydiff.pipeline.evaluate import evaluate
     from polydiff.pipeline.folder import PipelineFolder
+    from polydiff.sharing.evaluation import keep_evaluation
 
     if len(args.several) > 1:
         raise UserError("A pipeline is evaluated at one guidance weight a call. Give --guidance once.")
@@ -233,7 +233,7 @@ def evaluate_pipeline(args: argparse.Namespace, chain: Chain, options: Mapping[s
     if on_hub(args.run):
         print("Nothing was saved: RUN is on the hub.", file=sys.stderr)
     else:
-        write_evaluation(PipelineFolder.open(args.run), result)
+        keep_evaluation(PipelineFolder.open(args.run), result)
     return 0
 
 

@@ -7,6 +7,7 @@ have the same form.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from polydiff.config.keys import (
@@ -18,7 +19,8 @@ from polydiff.config.keys import (
     read_command_line_value,
     unknown_key,
 )
-from polydiff.contract.sections.base import OPTIONS_OF
+from polydiff.contract.sections.base import OPTIONS_OF, NamesFolder, is_marked
+from polydiff.hub.names import on_hub
 from polydiff.support.errors import UserError, shortened
 from polydiff.support.nested import get_dotted
 from polydiff.support.yaml_text import parse_yaml
@@ -30,10 +32,12 @@ class Layer(NamedTuple):
     Attributes:
         source: "preset quick", "file my.yaml", "arguments" or "command line".
         values: Nested or dotted keys and their values.
+        folder: Folder of the file, in which relative paths of runs are looked for first; None: the layer is no file.
     """
 
     source: str
     values: Mapping[str, Any]
+    folder: Path | None = None
 
 
 def last(layers: Sequence[Layer], key: str) -> Any:
@@ -56,7 +60,10 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
         UserError: A key does not exist or is given two values, a section gets a single value, or a value from the
             command line is not YAML.
     """
-    entries = list(walk(layer, fields, layer.values))
+    entries = [
+        (key, option, in_folder(value, layer.folder) if is_marked(fields[key], NamesFolder) else value)
+        for key, option, value in walk(layer, fields, layer.values)
+    ]
     seen: dict[tuple[str, str], Any] = {}
     for key, option, value in entries:
         first = seen.setdefault((key, option), value)
@@ -68,6 +75,15 @@ def assignments(layer: Layer, fields: Fields, state: Mapping[str, Any]) -> dict[
     for key, option, value in entries:
         update[key] = with_option(update.get(key, state[key]), option.split("."), value) if option else value
     return update
+
+
+def in_folder(value: Any, folder: Path | None) -> Any:
+    """Return the path of a run that a file names, or several by name; one that is beside the file becomes absolute."""
+    if isinstance(value, Mapping):
+        return {name: in_folder(path, folder) for name, path in value.items()}
+    if folder is None or not isinstance(value, str) or on_hub(value) or not (folder / value).exists():
+        return value
+    return str(folder / value)
 
 
 def with_option(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

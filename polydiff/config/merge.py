@@ -60,7 +60,8 @@ def resolve(
     Arguments:
         domain: Name of the domain; None: `files`, `values` or `words` name it.
         preset: Name of the preset; None: as `files`, `values` or `words` name it, or the first one of the domain.
-        files: YAML files; a later file overrides an earlier one.
+        files: YAML files; a later file overrides an earlier one. A relative path of a run in a file is that of a run in
+            the folder of the file, if there is one, else in the current folder.
         words: Dotted key -> value as typed on the command line, read as the type of its key; None: there is no command
             line, so `domain` and `preset` count as Python arguments.
         values: Nested or dotted key -> value from Python. A value is never parsed: "yes" and "1e-3" stay text. Tuples,
@@ -72,7 +73,9 @@ def resolve(
     chosen = {key: value for key, value in {"domain": domain, "preset": preset}.items() if value is not None}
     typed = {key: CommandLineValue(value) for key, value in (words or {}).items()}
     given = {key: plain(value, key) for key, value in as_mapping("values", values).items()}
-    user = [Layer(f"file {path}", read_yaml(path)) for path in path_list("files", files)]
+    user = [
+        Layer(f"file {path}", read_yaml(path), path.expanduser().parent.resolve()) for path in path_list("files", files)
+    ]
     user.append(Layer(ARGUMENTS, given | (chosen if words is None else {})))
     user.append(Layer(COMMAND_LINE, typed | ({} if words is None else chosen)))
     for key, value in chosen.items():

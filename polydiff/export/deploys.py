@@ -22,9 +22,11 @@ class HasProgram(Protocol):
     def exported_program(self) -> tuple[Path, Mapping[str, Any]]:
         """Return a file of Python, and the numbers and names that it reads, as JSON (`spec["values"]`).
 
-        The file imports numpy and no polydiff, and has the functions `draw`, `noise` and `write` of
-        `polydiff/export/reference/states.py`. Conditions that are fields of the data are drawn by sample.py: the key
-        "conditions" holds them (`polydiff.contract.fields.to_json`).
+        The file imports numpy and no polydiff, and has the function `write` of
+        `polydiff/export/reference/states.py`. It may have `draw` and `noise`, with the arguments and results of
+        `drawn` and `normal` in `polydiff/export/reference/sample.py`, if states differ in size or do not fill R^n.
+        Conditions that are fields of the data are drawn by the program: the key "conditions" holds them
+        (`polydiff.contract.fields.to_json`).
         """
 
 

@@ -23,7 +23,7 @@ FORMAT = 1
 """Version of the description."""
 X = "noisy states x_0 + sigma * noise, with standard normal noise"
 SIGMA = "noise level of each sample"
-SPACE = "describes the space of the states, as states.py makes it"
+SPACE = "describes the space of the states, as states.py draws it"
 
 
 def describe(exported: Exported, how: SampleConfig) -> dict[str, Any]:

@@ -1,23 +1,25 @@
 """Import from diffusers: a folder of a pipeline becomes a run, which is sampled, judged and trained further here.
 
-The folder has unet/ (UNet2DModel) or transformer/ (DiTTransformer2DModel), and scheduler/. The run has the same network
-(backbone.name=diffusers), pixels in [-1, 1] as states (data.standardise=false), and the schedule and the prediction of
-the scheduler. It samples by DDIM at the timesteps of the scheduler. Estimates are not clipped, whatever `clip_sample`
-says, since other samplers are not made for it.
+The folder has unet/ (UNet2DModel or UNet2DConditionModel) or transformer/ (DiTTransformer2DModel), and scheduler/. The
+run has the same network (backbone.name=diffusers), pixels in [-1, 1] as states (data.standardise=false), and the
+schedule and the prediction of the scheduler. It samples by DDIM at the timesteps of the scheduler. Estimates are not
+clipped, whatever `clip_sample` says, since other samplers are not made for it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from polydiff.config.keys import checked
 from polydiff.config.merge import resolve
 from polydiff.config.processes import build_denoiser
 from polydiff.config.saved import resolved_text
+from polydiff.contract.backbone import backbone_config_class, load_backbone_spec
 from polydiff.contract.discover import build_domain, missing_modules
 from polydiff.export.diffusers import BETAS, OPTIONS, PREDICTIONS
 from polydiff.export.program import quiet
@@ -25,9 +27,16 @@ from polydiff.run.checkpoint import Checkpoint, load_weights
 from polydiff.run.folder import Run
 from polydiff.support.errors import UserError, one_line
 from polydiff.support.files import check_free, folder_atomic, read_json, write_atomic
+from polydiff.support.progress import log
 from polydiff.support.yaml_text import dump_yaml
 
-NETWORKS = {"UNet2DModel": "num_class_embeds", "DiTTransformer2DModel": "num_embeds_ada_norm"}
+EMBEDS = "UNet2DConditionModel"
+"""Class of a network that attends to an embedding."""
+NETWORKS = {
+    "UNet2DModel": "num_class_embeds",
+    EMBEDS: "num_class_embeds",
+    "DiTTransformer2DModel": "num_embeds_ada_norm",
+}
 """Class of a network that is imported -> its argument that counts classes."""
 FREE = {"data.path", "loss.times", "loss.times_options", "sample.guidance", "sample.sampler", "sample.steps"}
 """Keys with a default of the import that a user may set otherwise; the others follow from the pipeline."""
@@ -37,8 +46,8 @@ PLACES = ("leading", "trailing", "linspace")
 """Values of `timestep_spacing`."""
 STEPS = 50
 """Steps of sampling, as in pipelines of diffusers."""
-LABEL = "label"
-"""Name of the condition of a network with classes."""
+LABEL, EMBEDDING = "label", "embedding"
+"""Names of the condition of a network with classes, and of what a UNet2DConditionModel attends to."""
 
 
 def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
@@ -64,6 +73,7 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
             raise UserError(f"{folder}: sample_size={side}; only square images are imported.")
         side = side[0]
     channels = arguments["in_channels"]
+    width = attended(arguments, folder) if kind == EMBEDS else 0
     for name in ("in_channels", NETWORKS[kind]):  # these follow from the data
         arguments.pop(name)
     own: dict[str, Any] = {
@@ -73,7 +83,7 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
         "data.standardise": False,
         "backbone.name": "diffusers",
         "backbone.model": kind,
-        "backbone.arguments": {k: plain(v) for k, v in arguments.items() if not k.startswith("_") and v is not None},
+        "backbone.arguments": {k: v for k, v in arguments.items() if not k.startswith("_") and v is not None},
         **schedule_values(scheduler, folder),
         "loss.times": "uniform",
         "loss.times_options": {},
@@ -81,10 +91,15 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
         **({} if classes else {"data.labels": "none"}),
     }
     check_values(values, own.keys() - FREE, folder)
+    with naming(folder):
+        backbone = {key.partition(".")[2]: value for key, value in own.items() if key.startswith("backbone.")}
+        checked(backbone_config_class(load_backbone_spec("diffusers")), backbone)
     settings = resolve("image", values={**own, **values})
     names = [str(i) for i in range(classes)]
     label = {LABEL: {"type": "classes", "names": names, "counts": [1] * classes}} if classes else {}
-    statistics = {"mean": [0.0] * channels, "std": 1.0, "conditions": label}
+    field = {"type": "embedding", "width": width, "longest": 1, "scale": 1.0}
+    conditions = {**label, **({EMBEDDING: field} if width else {})}
+    statistics = {"mean": [0.0] * channels, "std": 1.0, "conditions": conditions}
     domain = build_domain(settings.config, statistics)
     denoiser = build_denoiser(settings.config, domain, torch.device("cpu"))
     tensors = {f"backbone.model.{name}": value for name, value in weights.items()}
@@ -103,6 +118,15 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
         write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))
 
 
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Begin the message of a UserError with a folder."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from error
+
+
 def check_values(values: Mapping[str, Any], fixed: Set[str], folder: Path) -> None:
     """Raise UserError if a value is given for a key that follows from the pipeline."""
     for key in values:
@@ -110,9 +134,16 @@ def check_values(values: Mapping[str, Any], fixed: Set[str], folder: Path) -> No
             raise UserError(f"{key} follows from {folder}, whose network was trained so. Leave it out.")
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON holds it."""
-    return json.loads(json.dumps(value))
+def attended(arguments: Mapping[str, Any], folder: Path) -> int:
+    """Return the width of the embedding that a UNet2DConditionModel attends to.
+
+    Raises:
+        UserError: Its layers attend to several widths.
+    """
+    width = arguments["cross_attention_dim"]
+    if not isinstance(width, int):
+        raise UserError(f"{folder}: cross_attention_dim={width}; only embeddings of one width are imported.")
+    return width
 
 
 def network_of(folder: Path) -> Any:
@@ -120,11 +151,13 @@ def network_of(folder: Path) -> Any:
     import diffusers
 
     index = read_json(folder / "model_index.json")
-    if encoders := [name for name in ("vae", "vqvae", "text_encoder") if index.get(name)]:
+    if encoders := [name for name in ("vae", "vqvae") if index.get(name)]:
         raise UserError(
             f"{folder} works with {encoders[0]}, whose counterpart here is another run; only pipelines of a network "
             "of pixels and a scheduler are imported."
         )
+    if index.get("text_encoder"):
+        log(f"The text encoder of {folder} is not imported: the condition {EMBEDDING} takes its hidden states.")
     parts = [folder / name for name in ("unet", "transformer") if (folder / name / "config.json").is_file()]
     if not parts:
         raise UserError(
@@ -132,7 +165,8 @@ def network_of(folder: Path) -> Any:
         )
     name = read_json(parts[0] / "config.json").get("_class_name")
     if name not in NETWORKS:
-        raise UserError(f"{parts[0]} is a {name}; only {' and '.join(NETWORKS)} are imported.")
+        *most, last = NETWORKS
+        raise UserError(f"{parts[0]} is a {name}; only {', '.join(most)} and {last} are imported.")
     try:
         with quiet():
             made = getattr(diffusers, name).from_pretrained(

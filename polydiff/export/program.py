@@ -2,7 +2,7 @@
 
     model.onnx, model.pt2   x, sigma and further inputs -> estimate of the clean state
     model.json              what the inputs mean, and the sampler's steps (`polydiff.export.description`)
-    sample.py, states.py    a program that samples, with numpy and onnxruntime alone
+    sample.py, inputs.py, states.py   a program that samples, with numpy and onnxruntime alone
 
 Sizes are symbols of the traced program: the batch, the sizes of images and sounds, the number of atoms.
 """
@@ -47,7 +47,8 @@ def write_onnx(request: Request, folder: Path) -> None:
     write_description(description, folder)
     domain = exported.model.domain
     own = domain.exported_program()[0] if provides(domain, HasProgram) else REFERENCE / "states.py"
-    shutil.copyfile(REFERENCE / "sample.py", folder / "sample.py")
+    for name in ("sample.py", "inputs.py"):
+        shutil.copyfile(REFERENCE / name, folder / name)
     shutil.copyfile(own, folder / "states.py")
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.contract.domain import Domain, Samples
+from polydiff.gallery.names import MANIFEST, SHOW
 from polydiff.gallery.page import SHOWN, keep_scripts, whole_page
 from polydiff.support.files import folder_atomic
 
-MANIFEST, SHOW = "manifest.json", "show.html"
 SCRIPTS = "scripts"
 """Folder beside the sets of samples of a run, for the scripts that their fragments need (`contract.abilities`)."""
 

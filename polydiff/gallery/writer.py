@@ -23,8 +23,9 @@ import torch
 from polydiff.contract.abilities import Archives
 from polydiff.contract.domain import Domain, Samples
 from polydiff.gallery.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, opened
+from polydiff.gallery.names import MANIFEST, SHOW
 from polydiff.gallery.page import SHOWN, whole_page
-from polydiff.gallery.sets import MANIFEST, SHOW, with_conditions, write_manifest
+from polydiff.gallery.sets import with_conditions, write_manifest
 from polydiff.machine.ranks import ranks
 from polydiff.support.disk import writing
 from polydiff.support.errors import UserError, check_whole

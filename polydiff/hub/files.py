@@ -5,11 +5,15 @@ from __future__ import annotations
 from fnmatch import fnmatch
 
 CONFIG, WEIGHTS, MANIFEST = "config.json", "model.safetensors", "manifest.json"
+OF_EXPORTED = (CONFIG, WEIGHTS, MANIFEST)
+"""Files that every exported model has."""
 PIPELINE = "pipeline.yaml"
 """File that makes a folder that of a pipeline."""
 RESOLVED, EVALUATION = "config.resolved.yaml", "evaluation.json"
 CARD, PICTURE, DRAWN = "README.md", "samples.png", "samples/drawn"
 """The model card, its picture, and the folder of the samples that it shows."""
+SAMPLES = 8
+"""Number of samples of a card, unless another is requested."""
 FILES = (CARD, "LICENSE*", CONFIG, WEIGHTS, MANIFEST, PIPELINE, RESOLVED, EVALUATION, PICTURE, f"{DRAWN}/*")
 """Patterns of the files of one model."""
 NESTED = ("parts", "stages")

@@ -99,6 +99,7 @@ def steps_of(path: Path) -> tuple[int, int]:
     """Return the steps that a run has done and those that are planned; (0, 0) before its first checkpoint."""
     run = Run(path)
     if run.newest is None:
+        run.check_whole()
         return 0, 0
     state, _ = read_newest(path, read_state)
     step = int(state["step"])

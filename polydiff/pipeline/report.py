@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from polydiff.gallery.names import MANIFEST, SHOW
 from polydiff.gallery.page import keep_scripts, script
-from polydiff.gallery.sets import MANIFEST, SCRIPTS, SHOW, write_samples
+from polydiff.gallery.sets import SCRIPTS, write_samples
 from polydiff.pipeline.chain import Chain
 from polydiff.pipeline.folder import PipelineFolder
 from polydiff.report.page import KINDS, newest_state, settings, words

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic.fields import FieldInfo
-
 from polydiff.config.keys import CommandLineValue, kinds, leaves, unknown_key
 from polydiff.config.layers import Layer, last
 from polydiff.config.merge import COMMAND_LINE, Settings, resolve_layers
 from polydiff.config.processes import check_used, process_of
+from polydiff.contract.sections.base import NamesRun, is_marked
 from polydiff.contract.sections.run import Config
 from polydiff.core.process.sampling import Generates
 from polydiff.hub.names import on_hub
 from polydiff.model.sample_section import section
 from polydiff.pipeline.file import CHOICE, Pipeline, from_folder
-from polydiff.run.parents import names_run, parents_of
+from polydiff.run.parents import parents_of
 from polydiff.support.errors import UserError, nearest, unknown
 from polydiff.support.nested import get_dotted, get_nested
 from polydiff.support.protocols import provides
@@ -204,15 +203,10 @@ def with_paths(layer: Layer, bare: Settings, folder: Path) -> Layer:
     fields = leaves(type(bare.config))
     for key, field in fields.items():
         value = get_dotted(layer.values, key)
-        if isinstance(value, str) and Path in kinds(field.annotation) and not any(map(names_run, field_types(field))):
+        if isinstance(value, str) and Path in kinds(field.annotation) and not is_marked(field, NamesRun):
             place = str((folder / Path(value).expanduser()).absolute())
             layer = layer._replace(values=replaced(layer.values, key, place))
     return layer
-
-
-def field_types(field: FieldInfo) -> tuple[Any, ...]:
-    """Return the type of a field and what it is annotated with."""
-    return (*field.metadata, field.annotation)
 
 
 def named_runs(pipeline: Pipeline, name: str, layers: Sequence[Layer], runs: Mapping[str, Path]) -> list[Named]:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from polydiff.gallery.names import SHOW
 from polydiff.gallery.page import script
-from polydiff.gallery.sets import SCRIPTS, SHOW
+from polydiff.gallery.sets import SCRIPTS
 from polydiff.report.curves import SMOOTHING, training_curves
 from polydiff.report.numbers import number
 from polydiff.report.tables import SAMPLING, evaluation, read_evaluation

@@ -135,6 +135,7 @@ class Run(ResultsFolder):
         if is_pipeline(path):
             raise UserError(f"{path} is a pipeline of several runs. Name one of them, a folder in {path / 'stages'}.")
         run = cls(path)
+        run.check_whole()
         if not (run.exported or run.resolved.is_file() or run.checkpoints.is_dir()):
             raise UserError(f"{path} is not a run folder: it contains neither config.resolved.yaml nor checkpoints/.")
         return run
@@ -157,6 +158,17 @@ class Run(ResultsFolder):
     def exported(self) -> bool:
         """Whether the folder is that of an exported model."""
         return (self.path / files.CONFIG).is_file() and (self.path / files.MANIFEST).is_file()
+
+    def check_whole(self) -> None:
+        """Raise UserError if the folder has some of the files of an exported model, and lacks others."""
+        absent = [name for name in files.OF_EXPORTED if not (self.path / name).is_file()]
+        others = [self.checkpoints, self.path / "state.json"]  # of a run, or of a checkpoint that was renamed
+        few = len(absent) == 2 and not self.resolved.is_file()
+        if 0 < len(absent) < 3 and not few and not any(map(Path.exists, others)):
+            raise UserError(
+                f"{self.path} looks like an exported model, but lacks {' and '.join(absent)}. Copy or download the "
+                "whole folder again, or export the run again."
+            )
 
     @property
     def newest(self) -> Path | None:

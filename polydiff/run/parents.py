@@ -24,11 +24,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from polydiff.contract.sections.base import NamesRun
+from polydiff.contract.sections.base import NamesRun, is_marked
 from polydiff.hub.names import on_hub
 from polydiff.run.checkpoint import read_newest, read_state
 from polydiff.run.folder import Run, part_path
@@ -122,19 +122,9 @@ def run_paths(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]
         key, value = prefix + name, getattr(section, name)
         if isinstance(value, BaseModel):
             yield from run_paths(value, f"{key}.")
-        elif any(map(names_run, (*field.metadata, field.annotation))):
+        elif is_marked(field, NamesRun):
             named = value if isinstance(value, Mapping) else {"": value}
             yield from ((f"{key}.{k}" if k else key, path) for k, path in named.items() if path is not None)
-
-
-def names_run(annotation: Any) -> bool:
-    """Return whether a type is `RunPath`, or has it inside as `RunPath | None` and `dict[str, RunPath]` do."""
-    return isinstance(annotation, NamesRun) or any(map(names_run, inner_types(annotation)))
-
-
-def inner_types(annotation: Any) -> tuple[Any, ...]:
-    """Return the types that a type is made of, and what it is annotated with."""
-    return (*get_args(annotation), *getattr(annotation, "__metadata__", ()))
 
 
 def open_parent(key: str, path: Path) -> Parent:
@@ -179,8 +169,9 @@ def located(config: Section, records: Records, run: Path) -> Section:
     """
     for key, path in parents_of(config).items():
         record = records.get(key)
-        if Run(run).exported and part_path(run, key).is_dir():
-            config = with_path(config, key, part_path(run, key))
+        copied = part_path(run, key)
+        if Run(run).exported and (copied.is_dir() or (record and run / record["relative"] == copied)):
+            config = with_path(config, key, copied)
         elif record and not on_hub(path) and not path.is_dir():
             here = (run.resolve() / record["relative"]).resolve()
             if here.is_dir() and is_recorded(key, here, record):

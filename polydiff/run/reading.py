@@ -228,15 +228,21 @@ def read_state_file(path: Path, manifest: Manifest) -> dict[str, Any]:
     if manifest.step not in (None, state["step"]):
         raise damaged(path, f"{name} holds step {state['step']}, {MANIFEST} step {manifest.step}")
     if name == CONFIG and "statistics" in state:
-        state["statistics"] = with_folders(state["statistics"], lambda folder: os.fspath(path.absolute() / folder))
+        state["statistics"] = with_folders(state["statistics"], lambda folder, _: os.fspath(path.absolute() / folder))
     return state
 
 
-def with_folders(statistics: Any, change: Callable[[str], str]) -> Any:
-    """Return statistics in which the folder of each text encoder is changed (`polydiff.contract.text.encoded`)."""
+def with_folders(statistics: Any, change: Callable[[str, str], str]) -> Any:
+    """Return statistics in which the folder of each text encoder is changed (`polydiff.contract.text.encoded`).
+
+    Arguments:
+        statistics: The statistics, or a part of them.
+        change: Returns the new folder of an encoder with this folder and this digest.
+    """
     if isinstance(statistics, dict):
-        if isinstance(folder := statistics.get("folder"), str) and isinstance(statistics.get("digest"), str):
-            return {**statistics, "folder": change(folder)}
+        folder, digest = statistics.get("folder"), statistics.get("digest")
+        if isinstance(folder, str) and isinstance(digest, str):
+            return {**statistics, "folder": change(folder, digest)}
         return {key: with_folders(value, change) for key, value in statistics.items()}
     return [with_folders(value, change) for value in statistics] if isinstance(statistics, list) else statistics
 

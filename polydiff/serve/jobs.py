@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import shutil
 import time
@@ -12,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polydiff.gallery.names import FILM, MANIFEST
 from polydiff.serve.answers import JobStatus, State
-
-MANIFEST, FILM, SHOW = "manifest.json", "film.json", "show.html"
-"""Files of results that are no samples, which `polydiff.gallery.sets` and `polydiff.serve.worker.draw` write."""
+from polydiff.support.files import read_json
 
 
 @dataclass
@@ -120,11 +118,6 @@ class JobRecord:
         """Delete its files."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.with_suffix(".zip").unlink(missing_ok=True)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON of a file that the worker wrote; {} if it wrote none."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from polydiff.contract.discover import load_domain_spec
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Text, Tokens
-from polydiff.hub.files import CONFIG, DRAWN, EVALUATION, MANIFEST, PICTURE, PIPELINE, RESOLVED, WEIGHTS
+from polydiff.hub.files import CONFIG, DRAWN, MANIFEST, PICTURE, PIPELINE, RESOLVED, WEIGHTS
 from polydiff.model.model import Model
 from polydiff.pipeline.chain import Chain
 from polydiff.pipeline.folder import STAGES
 from polydiff.report.page import DIFFUSION, KINDS, duration, newest_state, process_words, weights
-from polydiff.report.tables import SAMPLING, score
 from polydiff.run.folder import PARTS, Run
+from polydiff.sharing.evaluation import section
+from polydiff.sharing.markdown import cell, fenced, table
 from polydiff.support.errors import amount, shortened
 from polydiff.support.nested import get_dotted
 
@@ -66,8 +67,8 @@ def card(
         table(("", ""), facts(model, place).items()),
         *([stages_table(model, place)] if isinstance(model, Chain) else []),
         usage(model, name, drawn),
-        evaluation(result),
-        limits(model, result),
+        section(result),
+        limits(),
         licence(license),
         files(model, place),
     )
@@ -126,7 +127,7 @@ def pictures(place: Path, drawn: Samples | None) -> str:
     if all(isinstance(example, str) for example in drawn):
         shown = fenced("\n".join(shortened(str(example), LETTERS) for example in drawn))
     words = [", ".join(f"{key}: {value}" for key, value in one.items()) for one in drawn.conditions]
-    asked = "".join(f"{i}. {plain(text)}\n" for i, text in enumerate(words, 1)) if any(words) else ""
+    asked = "".join(f"{i}. {cell(text)}\n" for i, text in enumerate(words, 1)) if any(words) else ""
     return f"{shown}{note}" + (f"\nTheir conditions:\n\n{asked}" if asked else "")
 
 
@@ -222,36 +223,14 @@ def named(text: str, name: str) -> str:
     return text.replace(f"\n# {old.rpartition('/')[2]}\n", f"\n# {name.rpartition('/')[2]}\n", 1)
 
 
-def evaluation(result: Mapping[str, Any]) -> str:
-    """Return the numbers of an evaluation, each beside that of real data and of noise."""
-    if not result:
-        return "## Evaluation\n\nThis model was not evaluated.\n"
-    based = bool(result.get("baseline"))
-    rows = []
-    for key, row in result.get("metrics", {}).items():
-        found = score(key, row)
-        value = f"{found.value} {found.unit}".strip()
-        about = f"{found.meaning} ({found.better} is better)" if found.better else found.meaning
-        rows.append((f"`{key}`", value, *([found.baseline] if based else []), found.data, found.noise, about))
-    what = str(result.get("what", "samples"))
-    head = ("metric", what, *(["baseline"] if based else []), "real data", "noise", "meaning")
-    how = "".join(f", {key} {result[key]}" for key in SAMPLING if result.get(key) is not None)
-    note = (
-        "Real data are held-out examples, the ceiling; noise is the floor. The judges share no weights with the model. "
-        f"Measured on {amount(int(result['n']), what.removesuffix('s'))}, seed {result['seed']}{how}."
-    )
-    return f"## Evaluation\n\n{table(head, rows)}\n{note}\n"
-
-
-def limits(model: Model | Chain, result: Mapping[str, Any]) -> str:
+def limits() -> str:
     """Return what the model is for, and what it is not for."""
-    judged = "Its numbers are those above, at these settings; others change them." if result else "Judge it before use."
     return (
         "## Intended use and limits\n\n"
         "For research and for play with data of the kind it was trained on. What these data lack, the model does not "
         "make; their errors and biases are its own. Samples may be near copies of training examples: "
-        "`polydiff report` shows the nearest ones of a few. "
-        f"{judged} It is not meant for uses in which a wrong sample does harm.\n"
+        "`polydiff report` shows the nearest ones of a few. It is not meant for uses in which a wrong sample does "
+        "harm.\n"
     )
 
 
@@ -271,26 +250,6 @@ def files(model: Model | Chain, place: Path) -> str:
         MANIFEST: "size and SHA-256 of both, checked on loading",
         RESOLVED: "the configuration, to train again",
         f"{PARTS}/": "copies of the models and encoders that this one needs",
-        EVALUATION: "the evaluation",
     }
     rows = [(f"`{name}`", what) for name, what in meaning.items() if (place / name).exists()]
     return f"## Files\n\n{table(('file', 'content'), rows)}\nNo file is a program or a pickle.\n"
-
-
-def table(head: Sequence[str], rows: Any) -> str:
-    """Return a table as Markdown."""
-    lines = [head, ["-"] * len(head), *rows]
-    return "".join(f"| {' | '.join(plain(str(cell)) for cell in line)} |\n" for line in lines)
-
-
-def plain(text: str) -> str:
-    """Return a text on one line that holds no bar and no tag of HTML."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def fenced(text: str) -> str:
-    """Return a text as a block of code."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}text\n{text}\n{fence}\n\n"

@@ -14,9 +14,10 @@ from typing import Any
 from polydiff.contract.abilities import Converts
 from polydiff.contract.domain import Samples
 from polydiff.core.process.sampling import Generates
-from polydiff.gallery.sets import MANIFEST, with_conditions, write_manifest
+from polydiff.gallery.names import MANIFEST
+from polydiff.gallery.sets import with_conditions, write_manifest
 from polydiff.hub.download import local
-from polydiff.hub.files import CARD, DRAWN, PICTURE, PIPELINE
+from polydiff.hub.files import CARD, DRAWN, PICTURE, PIPELINE, SAMPLES
 from polydiff.model.model import Model
 from polydiff.pipeline.chain import Chain, check_stage, load
 from polydiff.pipeline.file import Stage
@@ -32,8 +33,6 @@ from polydiff.support.files import check_free, folder_atomic, quoted
 from polydiff.support.progress import log
 from polydiff.support.protocols import provides
 
-SAMPLES = 8
-"""Number of samples of a card, unless another is requested."""
 IN_USE = "Choose another -o."
 LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 

@@ -50,6 +50,10 @@ from polydiff.support.yaml_text import dump_yaml
 
 INITIAL = "train.init"
 """Key of a run that is read once, before the first step, and so not needed to sample."""
+CAPTIONS = "data.text.encoder"
+"""Key of the folder of the text encoder that reads captions."""
+PATHS, REQUESTED = ("features", "guide", "path"), ("cond", "requested")
+"""Keys of evaluations and samples: those whose values are paths, and those of requested conditions."""
 Names = tuple[str, ...]
 """Names of a key, from the outermost section on."""
 
@@ -108,25 +112,27 @@ def write_model(checkpoint: Path, place: Path, encoders: Encoders, *, part: bool
     for key, path in parents_of(config).items():
         if key == INITIAL:
             if key in records:
-                name = shortened(path)
+                name = last_name(path)
                 kept[key] = {**records[key], "path": name, "relative": name}
             continue
         copies[key] = os.fspath(part_path(Path(), key))
         found = write_model(source_of(key, path, run, records), place / copies[key], encoders, part=True)
         kept[key] = {"path": copies[key], "relative": copies[key], **found}
 
-    def encoder(folder: str) -> str:
-        return os.path.relpath(encoders.copy(Path(folder)), place)
+    def encoder(folder: str, _: str) -> str:
+        copies[CAPTIONS] = os.path.relpath(encoders.copy(Path(folder)), place)
+        return copies[CAPTIONS]
 
+    statistics = with_folders(state["statistics"], encoder)
     values = portable(config, copies)
-    provenance = {key: without_folders(str(source)) for key, source in state.get("provenance", {}).items()}
+    provenance = {key: without_folder(str(source)) for key, source in state.get("provenance", {}).items()}
     own: dict[str, Any] = {
         "library": "polydiff",
         "format": FORMAT,
         "step": int(state["step"]),
         "tensors": {Path(WEIGHTS).stem: len(read_shapes(checkpoint, manifest.ema))},
         "config": values,
-        "statistics": with_folders(state["statistics"], encoder),
+        "statistics": statistics,
         "parents": kept,
         "provenance": provenance,
         **{key: state[key] for key in ("seconds", "examples", "environment", "plugins") if key in state},
@@ -162,14 +168,14 @@ def portable(config: Config, copies: Mapping[str, str]) -> dict[str, Any]:
 
     Arguments:
         config: The configuration.
-        copies: Dotted key of a run -> path of its copy, relative to the exported model.
+        copies: Dotted key of a run or an encoder -> path of its copy, relative to the exported model.
     """
     values = config.model_dump(mode="json") | {"track": [], "track_options": {}}  # accounts and folders of its author
     for names, path in path_values(config):
         inner = values
         for name in names[:-1]:
             inner = inner[name]
-        inner[names[-1]] = copies.get(".".join(names), shortened(path))
+        inner[names[-1]] = copies.get(".".join(names), last_name(path))
     return values
 
 
@@ -185,15 +191,49 @@ def path_values(value: Any, names: Names = ()) -> Iterator[tuple[Names, Path]]:
             yield from path_values(inner, (*names, name))
 
 
-def shortened(path: Path) -> str:
+def last_name(path: Path) -> str:
     """Return the last name of a path; the name of a model on the hub stays."""
     return str(path) if on_hub(path) else path.name
 
 
 def without_folders(value: Any) -> Any:
-    """Return a JSON value in which texts that hold absolute paths keep the last names of these alone."""
+    """Return the JSON of an evaluation or of samples without folders of this machine.
+
+    The path of a feature extractor, a guide, a pair or the array of a condition becomes its last name, wherever its
+    text occurs; all other texts stay.
+    """
+    paths = sorted(set(paths_in(value)), key=len, reverse=True)
+
+    def short(inner: Any) -> Any:
+        if isinstance(inner, dict):
+            return {key: short(one) for key, one in inner.items()}
+        if isinstance(inner, list):
+            return [short(one) for one in inner]
+        if isinstance(inner, str):
+            for path in paths:
+                inner = inner.replace(path, path.rpartition("/")[2])
+        return inner
+
+    return short(value)
+
+
+def paths_in(value: Any, key: str = "") -> Iterator[str]:
+    """Yield the texts in JSON that are paths with a folder: those of `PATHS`, and of requested arrays.
+
+    Arguments:
+        value: The JSON.
+        key: Its key in the object that holds it; "": it is in none.
+    """
     if isinstance(value, dict):
-        return {key: without_folders(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [without_folders(inner) for inner in value]
-    return re.sub(r"(^|^file )[~/].*/", r"\1", value) if isinstance(value, str) else value
+        for name, inner in value.items():
+            yield from paths_in(inner, key if key in REQUESTED else name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from paths_in(inner, key)
+    elif isinstance(value, str) and "/" in value and not on_hub(value):
+        yield from [value] if key in PATHS or (key in REQUESTED and value.endswith(".npy")) else ()
+
+
+def without_folder(source: str) -> str:
+    """Return the source of a value, such as "file /home/me/my.yaml, common", with the last name of its file alone."""
+    return re.sub(r"^(file )?.*/", r"\1", source)

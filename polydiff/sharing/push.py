@@ -6,13 +6,14 @@ import tempfile
 from pathlib import Path
 
 from polydiff.hub.client import client
-from polydiff.hub.files import CARD
+from polydiff.hub.files import CARD, SAMPLES
 from polydiff.hub.names import PREFIX, check_repository
 from polydiff.hub.upload import files_in, send
 from polydiff.pipeline.folder import PipelineFolder
 from polydiff.run.folder import Run, check_own, is_pipeline
 from polydiff.sharing.card import named
-from polydiff.sharing.export import SAMPLES, export
+from polydiff.sharing.check import check_files
+from polydiff.sharing.export import export
 from polydiff.support.errors import UserError, as_path
 
 
@@ -36,7 +37,8 @@ def push(
         message: Of the commit; "": a standard one.
 
     Raises:
-        UserError: The path is none of these, this machine has no right to write there, or the hub cannot be reached.
+        UserError: The path is none of these, a file of an exported model is missing or damaged, this machine has no
+            right to write there, or the hub cannot be reached.
     """
     check_repository(repository, repository)
     check_own(path)
@@ -45,6 +47,7 @@ def push(
     if is_exported(source):
         if license:
             raise UserError(f"{source} is exported already. State the licence in its {CARD}, or export again.")
+        check_files(source)
         return send(with_name(source, name), repository, public=public, message=message)
     with tempfile.TemporaryDirectory(prefix="polydiff-") as temporary:
         folder = export(source, Path(temporary) / "model", license=license, samples=samples, name=name)

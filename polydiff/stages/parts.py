@@ -68,6 +68,8 @@ def kept_part(key: str, path: Path, run: Path, record: Mapping[str, Any]) -> Par
             return read_part(f"{key} in {copied}", copied)
         except UserError as error:
             raise UserError(f"{str(error).partition(' Move it away')[0]} Restore this copy of {key}={path}.") from error
+    if path == copied:
+        raise UserError(f"{copied} is missing. Copy or download the whole folder again, or export the run again.")
     found = open_parent(key, path)
     if found.sha256 != record.get("sha256"):
         raise UserError(f"{copied} is missing, and {key}={path} has other weights now. Restore the folder.")

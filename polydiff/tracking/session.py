@@ -11,7 +11,7 @@ from typing import Any
 
 from polydiff.contract.discover import load, load_spec
 from polydiff.contract.sections.run import Config
-from polydiff.gallery.sets import MANIFEST
+from polydiff.gallery.names import MANIFEST
 from polydiff.run.folder import Run
 from polydiff.run.loss_by_level import WIDTH, of_record
 from polydiff.support.errors import one_line

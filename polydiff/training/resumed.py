@@ -85,9 +85,10 @@ def warn_of_edits(run: Run, config: Config, saved: Mapping[str, Any]) -> None:
     except UserError as error:
         warnings.warn(f"{error} The values of the checkpoint are used.", stacklevel=2)
         return
-    # a resume may change the number of steps, as a budget of time does, and the trackers; parents may have moved
+    # a resume may change the number of steps, as a budget of time does, trackers and launch; parents may have moved
     moved = {"train.steps", "train.minutes", "track", "track_options", *parents_of(config)}
-    keys = [key for key in leaves(type(config)) if key not in moved and has(written, key)]
+    own = [key for key in leaves(type(config)) if key not in moved and not key.startswith("launch.")]
+    keys = [key for key in own if has(written, key)]
     different = [key for key in keys if has(saved, key) and get_dotted(written, key) != get_dotted(saved, key)]
     if different:
         warnings.warn(

@@ -346,3 +346,30 @@ def test_the_name_of_a_data_set_has_a_default() -> None:
         """A section of a new domain without a name."""
 
     assert Plain().name == "data"
+
+
+def test_runs_that_a_file_names_are_found_in_its_folder_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every key of a run, and the text encoder; what is not there, and data, are in the current folder."""
+    keys = {
+        "domain": "image", "codec": "parts/codec", "tell": {"embedding": "parts/tell"}, "tell.other": "hf:me/pair",
+        "sample.guide": "parts/guide", "train.init": "base", "data.path": "photos",
+        "data.text": {"encoder": "../encoder"},
+    }  # fmt: skip
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    place = tmp_path / "given"
+    for name in ("parts/codec", "parts/tell", "parts/guide", "photos", "../encoder"):
+        (place / name).mkdir(parents=True)
+    write(place / "config.resolved.yaml", dump_yaml(keys, {}))
+    for folder in (place, tmp_path / "moved"):
+        config = resolve(files=[Path("..") / folder.name / "config.resolved.yaml"]).config
+        assert config.codec == folder / "parts" / "codec"
+        assert config.tell == {"embedding": folder / "parts" / "tell", "other": Path("hf:me/pair")}
+        assert config.sample.guide == folder / "parts" / "guide"
+        assert config.train.init == tmp_path / "here" / "base"
+        assert config.data.path == tmp_path / "here" / "photos"
+        assert (config.data.text.encoder or place).resolve() == tmp_path / "encoder"  # type: ignore[attr-defined]
+        if folder == place:
+            place.rename(tmp_path / "moved")

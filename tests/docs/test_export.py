@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
+from diffusers_cases import EMBEDS, captioned
 from PIL import Image
 from repository import blocks, commands
 from untrained import UNET, untrained
@@ -20,8 +22,13 @@ def test_the_commands_and_the_python_on_diffusers_work(tmp_path: Path, monkeypat
     for i in range(8):
         Image.linear_gradient("L").resize((8, 8)).rotate(45 * i).save(tmp_path / "photos" / f"{i}.png")
     diffusers.DDPMPipeline(diffusers.UNet2DModel(**UNET), diffusers.DDPMScheduler()).save_pretrained("pipeline")
+    captioned(tmp_path / "captioned", 12)
+    diffusers.UNet2DConditionModel(**EMBEDS).save_pretrained("text-pipeline/unet")
+    diffusers.DDPMScheduler().save_pretrained("text-pipeline/scheduler")
+    for name in ("circle", "empty"):
+        shutil.copyfile(tmp_path / "captioned" / "0.npy", f"{name}.npy")
     pages = [words for words in commands("docs/export.md") if not {"onnx", "torch", "runs/digits"} & {*words}]
-    assert [words[0] for words in pages] == ["train", "export", "import", "sample", "eval", "train"]
+    assert [words[0] for words in pages] == ["train", "export", *["import", "sample", "eval", "train"] * 2]
     trained, exported, *further = pages
     keys = dict(word.split("=") for word in trained if "=" in word)
     untrained(tmp_path / trained[-1], trained[2], **keys | {"data.standardise": keys["data.standardise"] == "true"})

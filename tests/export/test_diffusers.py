@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.ddim import pipeline_ddim
+from diffusers_cases import EMBEDS, captioned
+from PIL import Image
 from torch import Tensor
 from untrained import UNET, untrained
 
@@ -179,6 +183,59 @@ def test_a_transformer_is_imported(tmp_path: Path) -> None:
     torch.testing.assert_close(found, truth, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("classes", [None, 5])
+def test_a_network_of_embeddings_is_imported_sampled_judged_and_trained_further(
+    classes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Estimates are those of the network itself on its encoder_hidden_states; without them, on a token of zeros."""
+    monkeypatch.chdir(tmp_path)
+    unet = diffusers.UNet2DConditionModel(**EMBEDS, num_class_embeds=classes).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+    unet.save_pretrained("pipeline/unet")
+    diffusers.DDIMScheduler(clip_sample=False).save_pretrained("pipeline/scheduler")
+    keys = [] if classes else [f"data.path={captioned(tmp_path / 'photos', 24)}"]
+    assert main(["import", "pipeline", "-o", "run", *keys]) == 0
+    model = polydiff.load("run")
+    x, t = torch.randn(3, 3, 8, 8, generator=generator), torch.tensor([700, 3, 250])
+    label = torch.tensor([4, 0, 2])
+    hidden = torch.randn(3, 4, 6, generator=generator)
+    short = hidden.clone()
+    short[1, 2:] = torch.nan  # a text of two tokens
+    log_sigma, backbone = (-model.denoiser.schedule.log_snr(t / 999) / 2).float(), model.denoiser.backbone
+    space, _ = model.domain.blank(streams(0, "blank", range(3)), {})
+    known = {"label": label} if classes else {}
+    with torch.no_grad():
+        for value, truth in ((hidden, hidden), (None, torch.zeros(3, 1, 6))):
+            cond = known if value is None else {**known, "embedding": value}
+            found = backbone(x, log_sigma, space, cond)
+            wanted = unet(x, t, truth, class_labels=label if classes else None).sample
+            torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+        found = backbone(x, log_sigma, space, {**known, "embedding": short})
+        alone = unet(x[1:2], t[1:2], hidden[1:2, :2], class_labels=label[1:2] if classes else None).sample
+        torch.testing.assert_close(found[1:2], alone, atol=1e-4, rtol=1e-4)
+        assert (alone - wanted[1:2]).abs().max() > 1e-3
+    np.save("one.npy", hidden[0].numpy())
+    drawn = ["--cond", "embedding=one.npy", "--steps", "3", "--guidance", "3", "--negative", "embedding=one.npy"]
+    assert main(["sample", "run", "-n", "2", "-o", "guided", *drawn]) == 0
+    assert main(["sample", "run", "-n", "2", "-o", "plain", *drawn[:4]]) == 0
+    for name in ("sample-00000.png", "sample-00001.png"):  # guided away from the same condition: not at all
+        guided, plain = (np.asarray(Image.open(Path(folder, name))).astype(int) for folder in ("guided", "plain"))
+        assert abs(guided - plain).max() <= 1
+    if classes:
+        return
+    assert main(["eval", "run", "-n", "4", "--steps", "2"]) == 0
+    few = ["train.steps=1", "train.batch_size=4", "--judge", "0"]
+    assert main(["train", "-c", "run/config.input.yaml", "train.init=run", "-o", "further", *few]) == 0
+    further = polydiff.load("further")
+    assert further.domain.statistics["conditions"]["embedding"]["scale"] == 1
+    arrays = [torch.from_numpy(np.load(path)) for path in Path("photos").glob("*.npy")]
+    for row in (further.domain.batch("train", [0, 1, 2]).cond or {})["embedding"]:  # as they are, not standardised
+        assert any(torch.equal(row[~row.isnan().any(1)], array) for array in arrays)
+
+
 def test_what_cannot_be_imported_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "pipeline"
     (folder / "unet").mkdir(parents=True)
@@ -189,8 +246,8 @@ def test_what_cannot_be_imported_is_an_error(tmp_path: Path, capsys: pytest.Capt
         return capsys.readouterr().err
 
     assert "is no pipeline of diffusers" in refused()
-    (folder / "unet" / "config.json").write_text(json.dumps({"_class_name": "UNet2DConditionModel"}))
-    assert "is a UNet2DConditionModel; only UNet2DModel and" in refused()
+    (folder / "unet" / "config.json").write_text(json.dumps({"_class_name": "UNet3DConditionModel"}))
+    assert "is a UNet3DConditionModel; only UNet2DModel, UNet2DConditionModel and" in refused()
     saved_pipeline(folder, diffusers.UNet2DModel(**UNET), trained_betas=[0.01, 0.02, 0.03])
     assert "betas of its own" in refused()
     diffusers.FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
@@ -206,6 +263,10 @@ def test_what_cannot_be_imported_is_an_error(tmp_path: Path, capsys: pytest.Capt
     for key in ("target=v", "schedule=edm", "data.channels=3"):
         assert main(["import", str(folder), "-o", str(tmp_path / "run"), key]) == 2
         assert f"{key.partition('=')[0]} follows from" in capsys.readouterr().err
+    shutil.rmtree(folder / "unet")
+    large = {"addition_embed_type": "text_time", "projection_class_embeddings_input_dim": 20}
+    diffusers.UNet2DConditionModel(**EMBEDS, **large, addition_time_embed_dim=4).save_pretrained(folder / "unet")
+    assert f"{folder}: arguments.addition_embed_type is not supported: a network here receives" in refused()
     (folder / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "AutoencoderKL"]}))
     assert "works with vae" in refused()
 

@@ -119,6 +119,19 @@ def test_a_revision_is_a_commit_and_a_later_push_deletes_what_is_gone(hub: Hub, 
         polydiff.load("hf:anna/digits@nowhere")
 
 
+def test_a_damaged_file_is_an_error_before_anything_is_sent(hub: Hub, tmp_path: Path) -> None:
+    model = export(golden_run("image", tmp_path), tmp_path / "model", samples=0)
+    data = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(bytes([*data[:-1], data[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"is damaged: model\.safetensors does not match its manifest"):
+        push(model, "anna/digits")
+    (model / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"lacks model\.safetensors"):
+        push(model, "anna/digits")
+    assert not hub.repositories
+    assert not hub.requests
+
+
 def test_a_pipeline_is_exported_pushed_and_read(hub: Hub, pipeline: Path, tmp_path: Path) -> None:
     push(pipeline, "anna/latent", samples=0, license="mit")
     files = hub.repositories["anna/latent"].commits[list(hub.repositories["anna/latent"].commits)[-1]]

@@ -21,8 +21,10 @@ from polydiff.run.checkpoint import Checkpoint
 from polydiff.run.folder import Run
 from polydiff.run.reading import read_manifest, read_state_file
 from polydiff.sharing.card import named
+from polydiff.sharing.check import check_files
+from polydiff.sharing.evaluation import keep_evaluation, section
 from polydiff.sharing.export import export
-from polydiff.sharing.portable import Encoders, portable, without_folders, write_model
+from polydiff.sharing.portable import Encoders, portable, without_folder, without_folders, write_model
 from polydiff.support.errors import UserError
 
 
@@ -47,6 +49,7 @@ EVALUATION: dict[str, Any] = {
     "steps": 4,
     "guidance": 1.5,
     "features": "/home/anna/embed.py:features",
+    "cond": {},
     "metrics": {
         "judge_agrees": {
             "value": 0.75, "value_error": 0.1, "data": 0.99, "noise": 0.1, "unit": "", "better": "higher",
@@ -108,7 +111,7 @@ def test_the_card_states_what_is_known(shared: Any) -> None:
         assert len(list((model / "samples" / "drawn").glob("sample-*"))) == 2
     image = (models["image"] / "README.md").read_text()
     assert "| `judge_agrees` | 0.8 ± 0.1 | 0.99 | 0.1 | Share of images \\| that agree. (higher is better) |" in image
-    assert "This model was not evaluated." in (models["audio"] / "README.md").read_text()
+    assert "This model was not evaluated. Judge it" in (models["audio"] / "README.md").read_text()
     assert "```text\n" in (models["sequence"] / "README.md").read_text()
     assert "| ldm | `" in (models["pipeline"] / "README.md").read_text()
 
@@ -191,6 +194,73 @@ def test_a_changed_file_is_an_error(tmp_path: Path) -> None:
             polydiff.load(model)
         (model / name).write_bytes(bytes(data))
     assert polydiff.load(model).step == 50  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("absent", ["config.json", "model.safetensors", "manifest.json"])
+def test_a_missing_file_is_named(absent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a model, and of a stage of a pipeline."""
+    run = golden_run("image", tmp_path)
+    model = export(run, tmp_path / "model", samples=0)
+    assert main(["chain", str(run), "-o", str(tmp_path / "chain")]) == 0
+    pipeline = export(tmp_path / "chain", tmp_path / "pipeline", samples=0)
+    (stage,) = (pipeline / "stages").iterdir()
+    for place in (model, stage):
+        (place / absent).unlink()
+        whole = model if place == model else pipeline
+        for words in (["sample", str(whole), "-n", "2"], ["eval", str(whole)], ["export", str(whole), "-o", "new"]):
+            capsys.readouterr()
+            assert main(words) == 2
+            message = capsys.readouterr().err
+            assert f"{place} looks like an exported model, but lacks {absent}. Copy or download" in message
+
+
+def test_a_missing_copy_of_a_codec_is_named(shared: Any, tmp_path: Path) -> None:
+    latent = Path(shutil.copytree(shared[0]["latent"], tmp_path / "latent"))
+    shutil.rmtree(latent / "parts" / "codec")
+    with pytest.raises(UserError, match=rf"^{latent}/parts/codec is missing\. Copy or download the whole folder again"):
+        polydiff.load(latent)
+
+
+def test_files_are_checked_without_building_a_network(shared: Any, tmp_path: Path) -> None:
+    """Each file of each model in a folder: changed by a bit, or missing."""
+    for name in ("guided", "pipeline"):
+        model = Path(shutil.copytree(shared[0][name], tmp_path / name))
+        check_files(model)
+        found = [path for path in model.rglob("*") if path.name in ("config.json", "model.safetensors")]
+        assert len(found) == {"guided": 4, "pipeline": 6}[name]
+        for path in found:
+            data = path.read_bytes()
+            path.write_bytes(bytes([*data[:-2], data[-2] ^ 1, data[-1]]))
+            with pytest.raises(UserError, match=rf"{path.parent} is damaged: {path.name} does not match its manifest"):
+                check_files(model)
+            path.unlink()
+            with pytest.raises(UserError, match=rf"{path.parent} looks like an exported model, but lacks {path.name}"):
+                check_files(model)
+            path.write_bytes(data)
+        check_files(model)
+
+
+def test_the_card_shows_a_later_evaluation_unless_somebody_edited_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = export(golden_run("image", tmp_path), tmp_path / "model", samples=0)
+    card = model / "README.md"
+    mine = card.read_text().replace("# model\n", "# model\n\nMy words: This model was not evaluated.\n")
+    card.write_text(mine)
+    keep_evaluation(Run(model), EVALUATION)
+    assert "README.md shows these numbers" in capsys.readouterr().err
+    text = card.read_text()
+    assert text == mine.replace(section({}), section({**EVALUATION, "features": "embed.py:features"}))
+    assert "| `judge_agrees` | 0.8 ± 0.1 |" in text
+    assert "My words: This model was not evaluated." in text
+    assert "/home/anna" not in (model / "evaluation.json").read_text()
+    keep_evaluation(Run(model), {**EVALUATION, "n": 400, "cond": {"label": "7"}})
+    assert "Measured on 400 samples, seed 0, sampler auto, steps 4, guidance 1.5, label=7;" in card.read_text()
+    card.write_text(edited := card.read_text().replace("the ceiling", "the sky"))
+    keep_evaluation(Run(model), EVALUATION)
+    assert card.read_text() == edited
+    assert "was edited or is missing, and stays as it is. The numbers are in" in capsys.readouterr().err
+    assert json.loads((model / "evaluation.json").read_text())["n"] == 20
 
 
 def test_numbers_of_other_weights_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,6 +347,46 @@ def test_text_encoders_are_copied_once_and_found_where_the_folder_is(tmp_path: P
         write_model(checkpoint, tmp_path / "other", Encoders(tmp_path / "other"))
 
 
-def test_absolute_paths_in_texts_become_names() -> None:
-    given = {"a": "/home/anna maria/x.yaml, stages.up", "b": ["file /tmp/my.yaml", "preset quick"], "c": 0.5}
-    assert without_folders(given) == {"a": "x.yaml, stages.up", "b": ["file my.yaml", "preset quick"], "c": 0.5}
+def test_folders_are_cut_from_paths_and_from_nothing_else() -> None:
+    """A caption, a class, a unit or a note that has slashes is no path, even beside one."""
+    net = "/home/anna maria/nets/embed.py:features"
+    given = {
+        "features": net,
+        "guide": "~/runs/weak",
+        "stages": {"up": {"guide": "../runs/up"}, "base": {"guide": "hf:anna/base"}},
+        "pair": {"path": "/runs/pair", "step": 3},
+        "cond": {"embedding": "/home/anna/a/x.npy", "text": "/ a cat or / a dog", "label": "/m/01g317"},
+        "metrics": {
+            "fd": {"unit": "m/s", "meaning": f"~3 / 4 of all on 8 features by {net} (1a/2b)", "value": 0.5},
+        },
+        "confusions": {"label": {"requested": ["/m/01g317", "~a/b"], "seen": ["/x"]}},
+        "samples": ["/a/b", "~/c"],
+    }  # fmt: skip
+    assert without_folders(given) == {
+        "features": "embed.py:features",
+        "guide": "weak",
+        "stages": {"up": {"guide": "up"}, "base": {"guide": "hf:anna/base"}},
+        "pair": {"path": "pair", "step": 3},
+        "cond": {"embedding": "x.npy", "text": "/ a cat or / a dog", "label": "/m/01g317"},
+        "metrics": {
+            "fd": {"unit": "m/s", "meaning": "~3 / 4 of all on 8 features by embed.py:features (1a/2b)", "value": 0.5},
+        },
+        "confusions": {"label": {"requested": ["/m/01g317", "~a/b"], "seen": ["/x"]}},
+        "samples": ["/a/b", "~/c"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("file /tmp/a b/my.yaml", "file my.yaml"),
+        ("/home/anna maria/x.yaml, stages.up-2", "x.yaml, stages.up-2"),
+        ("~/x.yaml, common", "x.yaml, common"),
+        ("file ../mine/x.yaml", "file x.yaml"),
+        ("file x.yaml", "file x.yaml"),
+        ("preset quick", "preset quick"),
+        ("follows from data.size", "follows from data.size"),
+    ],
+)
+def test_the_source_of_a_value_is_the_name_of_its_file(source: str, found: str) -> None:
+    assert without_folder(source) == found

@@ -22,7 +22,7 @@ from polydiff.contract.data.identity import changes, identity, identity_of
 from polydiff.contract.discover import build_domain
 from polydiff.machine.environment import version
 from polydiff.machine.fingerprint import fingerprints
-from polydiff.run.checkpoint import latest, write_files
+from polydiff.run.checkpoint import latest, read_state, write_files
 from polydiff.run.folder import Run, steps_saved
 from polydiff.support.errors import UserError
 from polydiff.training.resumed import age
@@ -178,6 +178,21 @@ def test_an_edited_configuration_is_one_warning_that_names_the_keys(trained: tup
     file.write_text("train: [")
     with pytest.warns(UserWarning, match="not YAML.* The values of the checkpoint are used"):
         resume(here)
+
+
+def test_a_run_that_was_resumed_with_another_launch_is_no_edited_one(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    here = shutil.copytree(trained[0], tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="Few examples")
+        for steps in (3, 4):
+            resume(here, steps=steps, launch={"timeout": 123.0} if steps == 3 else None)
+            state, _ = read_state(latest(Run(here).checkpoints))
+            assert (state["step"], state["config"]["launch"]["timeout"]) == (steps, 123.0)
+            text = Run(here).resolved.read_text()
+            Run(here).resolved.write_text(text.replace("timeout: 123.0", "timeout: 300.0"))
 
 
 @pytest.mark.parametrize("domain", ["image", "audio", "molecule"])

@@ -1,4 +1,4 @@
-"""New sounds without polydiff: their sizes, and WAV files. Copied as states.py beside an exported network.
+"""New sounds without polydiff: their WAV files. Copied as states.py beside an exported network.
 
 This file imports numpy, and nothing of polydiff (`polydiff.export.reference.states`).
 """
@@ -13,18 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-
-
-def draw(
-    spec: dict[str, Any], n: int, wanted: dict[str, str], rng: np.random.Generator
-) -> tuple[tuple[int, ...], dict[str, Array]]:
-    """Return the shape of the states of n sounds, and no further inputs."""
-    return (n, *spec["shape"]), {}
-
-
-def noise(shape: tuple[int, ...], given: dict[str, Array], rng: np.random.Generator) -> Array:
-    """Return standard normal noise, float32."""
-    return rng.standard_normal(shape, np.float32)
 
 
 def sounds(x: Array, spec: dict[str, Any]) -> Array:

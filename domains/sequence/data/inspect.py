@@ -33,7 +33,7 @@ def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length:
     letters = f"{len(alphabet.letters)} {config.data.tokens}"
     facts: dict[str, Any] = {
         **{f"{name} examples": len(split) for name, split in source.splits.items()},
-        "letters": letters if alphabet.tokens == "bytes" else f"{letters}: {shortened(alphabet.letters)}",
+        "letters": letters if alphabet.tokens == "bytes" else f"{letters}: {shown_letters(alphabet.letters)}",
         "read as": f"{length} letters an example (data.length)" + ", the end letters included" * alphabet.ends,
     }
     if not isinstance(train, Texts):
@@ -65,7 +65,7 @@ def as_condition(name: str, listed: Sequence[Listed]) -> str:
     return name if classes else f"{name}:text"
 
 
-def shortened(letters: str) -> str:
+def shown_letters(letters: str) -> str:
     """Return letters as text, the first `NAMED` of many."""
     more = f" and {len(letters) - NAMED} more" if len(letters) > NAMED else ""
     return "".join(letters[:NAMED]).translate({10: "⏎", 9: "⇥", 32: "␣"}) + more

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polydiff.cli.parsing import Parser, not_negative
+from polydiff.hub.files import SAMPLES
 from polydiff.support.errors import UserError
 
-SAMPLES = 8
-"""Number of samples of a card, unless another is requested."""
 OWN = ("output", "format", "license", "samples")
 """Options of `polydiff export` for such a folder."""
 REPEATED = ("cond", "option", "spacing_option", "guidance_option", "negative")

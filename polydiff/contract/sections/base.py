@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic.fields import FieldInfo
 
 from polydiff.hub.names import on_hub
 
@@ -72,9 +73,31 @@ def absolute(path: Path | None) -> Path | None:
 
 
 @dataclass(frozen=True)
-class NamesRun:
+class NamesFolder:
+    """Marks the type of a key that names a folder of which an exported model holds a copy.
+
+    A relative path that a file gives such a key is looked for in the folder of the file first
+    (`polydiff.config.layers`).
+    """
+
+
+@dataclass(frozen=True)
+class NamesRun(NamesFolder):
     """Marks the type of a key that names a run, so that `polydiff.run.parents` finds the key in any section."""
 
 
+FolderPath = Annotated[Path, AfterValidator(absolute), NamesFolder()]
+"""A folder that samples need, made absolute."""
 RunPath = Annotated[Path, AfterValidator(absolute), NamesRun()]
 """A run's folder or that of one of its checkpoints, made absolute; or a model on the hub, hf:user/name."""
+
+
+def is_marked(field: FieldInfo, mark: type) -> bool:
+    """Return whether the type of a field is marked, or has a marked type inside as `RunPath | None` does."""
+    return any(holds_mark(part, mark) for part in (*field.metadata, field.annotation))
+
+
+def holds_mark(annotation: Any, mark: type) -> bool:
+    """Return whether a type is a mark, or is made of such types or annotated with such marks."""
+    inner = (*get_args(annotation), *getattr(annotation, "__metadata__", ()))
+    return isinstance(annotation, mark) or any(holds_mark(part, mark) for part in inner)

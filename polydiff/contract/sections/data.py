@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from polydiff.contract.sections.base import Section, absolute
+from polydiff.contract.sections.base import FolderPath, Section, absolute
 
 
 class DataConfig(Section):
@@ -59,8 +59,6 @@ class CaptionConfig(Section):
     """Largest number of different tokens; rarer words are read as unknown. Bytes have 256."""
     longest: int = Field(64, ge=1, le=4096)
     """Largest number of tokens of a caption; a longer one in the data is an error."""
-    encoder: Path | None = None
+    encoder: FolderPath | None = None
     """Folder of a pretrained text encoder of Hugging Face's transformers, which reads the captions in place of one that
     is trained with the network; `tokens` and `vocabulary` are then unused."""
-
-    _absolute = field_validator("encoder")(absolute)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from polydiff.contract.text.tokenizers import HALF, TOKENIZERS, Tokenizer, plain
 from polydiff.core.conditions import ANY, Text, given
-from polydiff.support.errors import UserError, amount, nearest
+from polydiff.support.errors import UserError, amount, nearest, shortened
 
 SHOWN = 5
 """Largest number of unknown words that a warning shows."""
@@ -163,8 +163,3 @@ class Captions:
 
 UNITS = {"words": "words", "bytes": "bytes", "bpe": "tokens"}
 """Tokenizer -> what it counts."""
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """Return a text for a message, with an ellipsis in place of what exceeds `most` characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"

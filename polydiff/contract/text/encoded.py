@@ -22,10 +22,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from polydiff.contract.text.captions import KEPT, shortened
+from polydiff.contract.text.captions import KEPT
 from polydiff.contract.text.tokenizers import plain
 from polydiff.core.conditions import ANY, Tokens
-from polydiff.support.errors import UserError, amount, one_line
+from polydiff.support.errors import UserError, amount, one_line, shortened
 
 INSTALL = 'pip install "polydiff[text]"'
 REMEMBERED = 4096

@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from polydiff.gallery.names import SHOW
 from polydiff.serve.answers import Frame, Models, Results, Uploaded
 from polydiff.serve.engine import Engine
-from polydiff.serve.jobs import SHOW, JobRecord
+from polydiff.serve.jobs import JobRecord
 from polydiff.serve.limits import BODY
 from polydiff.serve.schema import JOB
 from polydiff.serve.web.guard import SHOWN_POLICY

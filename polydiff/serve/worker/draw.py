@@ -14,6 +14,7 @@ from typing import Any
 from polydiff.contract.domain import Domain, Samples
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams
+from polydiff.gallery.names import FILM
 from polydiff.model.edit import inpaint, interpolate, of_examples, read, vary
 from polydiff.model.model import Model
 from polydiff.model.origin import ModelOrigin, drawn
@@ -23,8 +24,6 @@ from polydiff.pipeline.chain import Chain
 from polydiff.serve.limits import LARGER, Limits
 from polydiff.support.errors import UserError, amount
 
-FILM = "film.json"
-"""Name of the file with the frames of a film."""
 EVERY = 0.1
 """Least seconds between two reports of progress."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from polydiff.config.merge import resolve
-from polydiff.domains.sequence.data.inspect import shortened
+from polydiff.domains.sequence.data.inspect import shown_letters
 from polydiff.domains.sequence.domain import SequenceDomain
 
 WORDS = [a + b + c for a in "abcdefgh" for b in "abcdefgh" for c in "abcdefgh"]
@@ -40,5 +40,5 @@ def test_facts_of_crops(novel: Path, opened: Callable[..., SequenceDomain]) -> N
 
 
 def test_letters_that_cannot_be_seen_are_shown_by_signs() -> None:
-    assert shortened("\t\n a") == "⇥⏎␣a"
-    assert shortened("".join(map(chr, range(200, 320)))).endswith(" and 20 more")
+    assert shown_letters("\t\n a") == "⇥⏎␣a"
+    assert shown_letters("".join(map(chr, range(200, 320)))).endswith(" and 20 more")
