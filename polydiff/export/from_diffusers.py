@@ -89,6 +89,7 @@ def read(folder: Path, output: Path, values: Mapping[str, Any]) -> None:
         "loss.times_options": {},
         "sample.guidance": 1.0,
         **({} if classes else {"data.labels": "none"}),
+        **({"data.conditions": [EMBEDDING]} if width else {}),
     }
     check_values(values, own.keys() - FREE, folder)
     with naming(folder):

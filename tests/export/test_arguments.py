@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from repository import ROOT
 
@@ -124,3 +125,33 @@ def test_guidance_needs_a_condition(run: Callable[..., tuple[Any, str]], tmp_pat
     spec = {**IMAGES, "inputs": {}, "values": {}}
     place = folder(tmp_path / "model", spec, ROOT / "polydiff" / "export" / "reference" / "states.py")
     assert run(place, "--guidance", "2") == (2, "sample.py: --guidance: the network has no conditions to guide by.\n")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sizes", "absent"),
+    [
+        ({}, {5, 8}, set()),
+        ({"atoms": "5"}, {5}, set()),
+        ({"atoms": "any"}, {5, 8}, set()),
+        ({"C": "1"}, {5}, set()),
+        ({"C": "2", "H": "6", "atoms": "8"}, {8}, set()),
+        ({"logp": "any"}, {5, 8}, {"logp"}),
+        ({"C": "any"}, {5, 8}, {"C", "H"}),
+        ({"atoms": "7"}, {7}, {"C", "H"}),  # that no training molecule has
+    ],
+)
+def test_molecules_have_the_requested_numbers_of_atoms(
+    wanted: dict[str, str], sizes: set[int], absent: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = folder(tmp_path / "model", MOLECULES, ROOT / "domains" / "molecule/output/program.py")
+    monkeypatch.syspath_prepend(place)
+    shape, given = runpy.run_path(str(place / "states.py"))["draw"](
+        MOLECULES, 20, dict(wanted), np.random.default_rng(0)
+    )
+    sys.modules.pop("inputs")
+    found = given["mask"].sum(1)
+    assert set(found.tolist()) == sizes
+    assert shape == (20, max(sizes), 1, 8, 8)
+    assert {name for name in ("logp", "C", "H") if np.isnan(given[name]).any()} == absent
+    if not absent & {"C", "H"}:
+        assert (given["C"] + given["H"] == found).all()

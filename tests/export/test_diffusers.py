@@ -86,6 +86,9 @@ def test_classes_stay_an_input_of_a_pipeline_with_guidance(tmp_path: Path, monke
     monkeypatch.setitem(type(pipeline).__call__.__wrapped__.__globals__, "randn_tensor", lambda *_, **__: noise)
     found = pipeline([3] * N, guidance_scale=2.0, num_inference_steps=5, output_type="pt").images
     torch.testing.assert_close(found, images, atol=1e-4, rtol=0)
+    for labels in ([3, 10], [-2], []):
+        with pytest.raises(ValueError, match="should be classes from 0 to 9, or -1 for none"):
+            pipeline(labels)
 
 
 @pytest.mark.parametrize(
@@ -218,12 +221,14 @@ def test_a_network_of_embeddings_is_imported_sampled_judged_and_trained_further(
         torch.testing.assert_close(found[1:2], alone, atol=1e-4, rtol=1e-4)
         assert (alone - wanted[1:2]).abs().max() > 1e-3
     np.save("one.npy", hidden[0].numpy())
-    drawn = ["--cond", "embedding=one.npy", "--steps", "3", "--guidance", "3", "--negative", "embedding=one.npy"]
-    assert main(["sample", "run", "-n", "2", "-o", "guided", *drawn]) == 0
-    assert main(["sample", "run", "-n", "2", "-o", "plain", *drawn[:4]]) == 0
+    cond = ["embedding=one.npy", *(["label=2"] if classes else [])]
+    drawn = ["sample", "run", "-n", "2", "--steps", "3", *(word for one in cond for word in ("--cond", one))]
+    guided = ["--guidance", "3", *(word for one in cond for word in ("--negative", one))]
+    assert main([*drawn, "-o", "plain"]) == 0
+    assert main([*drawn, "-o", "guided", *guided]) == 0
     for name in ("sample-00000.png", "sample-00001.png"):  # guided away from the same condition: not at all
-        guided, plain = (np.asarray(Image.open(Path(folder, name))).astype(int) for folder in ("guided", "plain"))
-        assert abs(guided - plain).max() <= 1
+        one, other = (np.asarray(Image.open(Path(folder, name))).astype(int) for folder in ("guided", "plain"))
+        assert abs(one - other).max() <= 1
     if classes:
         return
     assert main(["eval", "run", "-n", "4", "--steps", "2"]) == 0
@@ -232,7 +237,8 @@ def test_a_network_of_embeddings_is_imported_sampled_judged_and_trained_further(
     further = polydiff.load("further")
     assert further.domain.statistics["conditions"]["embedding"]["scale"] == 1
     arrays = [torch.from_numpy(np.load(path)) for path in Path("photos").glob("*.npy")]
-    for row in (further.domain.batch("train", [0, 1, 2]).cond or {})["embedding"]:  # as they are, not standardised
+    batch = further.domain.batch("train", range(3), streams(0, "batch", range(3)))
+    for row in (batch.cond or {})["embedding"]:  # as they are, not standardised
         assert any(torch.equal(row[~row.isnan().any(1)], array) for array in arrays)
 
 

@@ -143,7 +143,7 @@ def test_every_verb_takes_it(shared: Any, tmp_path: Path, monkeypatch: pytest.Mo
         ["solve", "image", "-n", "2", "--given", "mean=2"],
         ["sample", "image", "-n", "2", "--guide", "image", "--guidance", "2"],
         ["train", "--domain", "image", "codec=latent/parts/codec", "-o", "again", *small, *few],
-        ["train", "-c", "latent/config.resolved.yaml", "codec=latent/parts/codec", "-o", "copy", *few],
+        ["train", "-c", "latent/config.resolved.yaml", "-o", "copy", *few],
         ["chain", "image", "-o", "one"],
         ["sample", "one", "-n", "2"],
         ["export", "image", "-o", "twice", "--samples", "0"],

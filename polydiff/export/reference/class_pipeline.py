@@ -47,8 +47,13 @@ class ClassPipeline(DiffusionPipeline):  # type: ignore[misc] # its types are no
             eta: 0: DDIM; 1: as much noise as DDPM.
             generator: Generator of random numbers, or one for each image.
             output_type: "pil", "np" or "pt".
+
+        Raises:
+            ValueError: A class does not exist, or there is none.
         """
         config, device = self.unet.config, self.unet.device
+        if not class_labels or any(not -1 <= label < config.num_class_embeds - 1 for label in class_labels):
+            raise ValueError(f"class_labels should be classes from 0 to {config.num_class_embeds - 2}, or -1 for none")
         side = config.sample_size
         sizes = (side, side) if isinstance(side, int) else tuple(side)
         none = torch.full((len(class_labels),), config.num_class_embeds - 1, device=device)
