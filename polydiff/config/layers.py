@@ -6,6 +6,7 @@ have the same form.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,9 +82,10 @@ def in_folder(value: Any, folder: Path | None) -> Any:
     """Return the path of a run that a file names, or several by name; one that is beside the file becomes absolute."""
     if isinstance(value, Mapping):
         return {name: in_folder(path, folder) for name, path in value.items()}
-    if folder is None or not isinstance(value, str) or on_hub(value) or not (folder / value).exists():
+    if folder is None or not isinstance(value, str) or not value or on_hub(value):
         return value
-    return str(folder / value)
+    place = str(folder / value)
+    return place if os.path.lexists(place) else value  # Path.exists raises an error on a name that is too long
 
 
 def with_option(values: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from polydiff.judging.result import write_evaluation
 from polydiff.pipeline.folder import PipelineFolder
 from polydiff.report.tables import SAMPLING, read_evaluation, score
 from polydiff.run.folder import Run
-from polydiff.sharing.markdown import table
+from polydiff.sharing.markdown import cell, table
 from polydiff.sharing.portable import without_folders
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import write_atomic
@@ -62,7 +62,7 @@ def section(result: Mapping[str, Any]) -> str:
     what = str(result.get("what", "samples"))
     head = ("metric", what, *(["baseline"] if based else []), "real data", "noise", "meaning")
     how = "".join(f", {key} {result[key]}" for key in SAMPLING if result.get(key) is not None)
-    how += "".join(f", {name}={value}" for name, value in (result.get("cond") or {}).items())
+    how += "".join(f", {cell(f'{name}={value}')}" for name, value in (result.get("cond") or {}).items())
     note = (
         "Real data are held-out examples, the ceiling; noise is the floor. The judges share no weights with the model. "
         f"Measured on {amount(int(result['n']), what.removesuffix('s'))}, seed {result['seed']}{how}; other settings "
