@@ -25,7 +25,7 @@ from polydiff.contract.text.captions import Captions
 from polydiff.core.space import Euclidean, Space
 from polydiff.core.streams import streams
 from polydiff.export.program import onnx_program
-from polydiff.export.reference import sample as reference
+from polydiff.export.reference import inputs as reference
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.gaussian.schedule.timesteps import Timesteps
 from polydiff.support.errors import UserError
