@@ -16,11 +16,12 @@ help:
 demo: $(VENV)/ready
 	$(BIN)/polydiff train --domain audio train.minutes=6
 
+# Each process has tests that follow each other, so that a module's fixtures are made once, and takes over what another leaves.
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow or not slow"
 
 lint: $(VENV)/ready-dev .typing
 	$(BIN)/ruff check .

@@ -1,10 +1,11 @@
-"""Set-up of all tests: the profile of hypothesis, one cache a session, one thread a process, shape checks.
+"""Set-up of all tests: the profile of hypothesis, one cache a session, one thread a process, shape checks, cheap runs.
 
 And fixtures that several folders of tests share.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -52,10 +53,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Check the shapes of the central functions of the library in every test."""
-    import shapes  # after OMP_NUM_THREADS: it imports torch
+    """Check the shapes of the central functions of the library in every test, and let runs cost little."""
+    import cheap  # after OMP_NUM_THREADS: they import torch
+    import shapes
 
     shapes.install()
+    cheap.install()
+
+
+def pytest_collection_finish() -> None:
+    """Take what has been imported and collected out of the garbage collector's sight: it lives as long as the tests.
+
+    Each collection, and each child that is forked, would go through it all.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_teardown() -> None:

@@ -53,7 +53,7 @@ os._exit(0)
 
 
 def check_survives(module: str, seconds: float) -> None:
-    """Import a module in a process of its own, before it is imported here.
+    """Import a module in a process of its own, before it is imported here; do nothing if it is imported here already.
 
     Arguments:
         module: Name of the module, such as "package.module".
@@ -62,6 +62,8 @@ def check_survives(module: str, seconds: float) -> None:
     Raises:
         Failed: The import ended that process, as a crash of a library or `os._exit` does, or did not finish in time.
     """
+    if module in sys.modules:
+        return
     words = [sys.executable, "-P", "-c", CHILD, json.dumps(sys.path), module]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and a module that is imported next

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,6 +40,7 @@ def on_path(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
 
 
 def polydiff(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the program `polydiff` in a process of its own."""
-    command = [sys.executable, "-m", "polydiff", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=300)
+    """Run the program `polydiff` in a new process, which sees the distributions that this one sees."""
+    from forked import run_program  # after OMP_NUM_THREADS: it imports torch
+
+    return run_program(words, cwd, seconds=300)

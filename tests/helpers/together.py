@@ -1,4 +1,7 @@
-"""Functions that run in several processes of a test, joined as torchrun joins them (gloo, on this machine)."""
+"""Functions that run in several processes of a test, joined as torchrun joins them (gloo, on this machine).
+
+They are forked from one that has imported torch and the trainer (`forked`).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import pickle
 import socket
 import traceback
 from collections.abc import Callable
-from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from queue import Empty
 from typing import Any
+
+from forked import forks, take_over
 
 PATIENCE = 500
 """Seconds after which processes that have not answered are killed."""
@@ -21,10 +25,13 @@ def together(world: int, job: Callable[..., Any], *args: Any) -> list[Any]:
 
     Its results and arguments are pickled. An exception of any process fails the test with its traceback.
     """
-    context = get_context("spawn")
+    context = forks()
     answers: Queue[tuple[int, Any, str]] = context.Queue()
     port = free_port()
-    processes = [context.Process(target=call, args=(answers, rank, world, port, job, args)) for rank in range(world)]
+    processes = [
+        context.Process(target=call, args=(answers, {**os.environ, **place(rank, world, port)}, job, args))
+        for rank in range(world)
+    ]
     for process in processes:
         process.start()
     found: dict[int, Any] = {}
@@ -49,9 +56,16 @@ def free_port() -> int:
         return port
 
 
-def call(answers: Any, rank: int, world: int, port: int, job: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in place.items()} | {"MASTER_ADDR": "localhost"}
+def place(rank: int, world: int, port: int) -> dict[str, str]:
+    """Return the variables by which torchrun describes a process to itself."""
+    found = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
+    return {name: str(value) for name, value in found.items()} | {"MASTER_ADDR": "localhost"}
+
+
+def call(answers: Any, environment: dict[str, str], job: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    """Put what a job returns in this process, which is new, on the queue: (rank, pickled result, traceback)."""
+    take_over(environment)
+    rank = int(environment["RANK"])
     try:
         answers.put((rank, pickle.dumps(job(*args)), ""))
     except BaseException:  # noqa: BLE001 - whatever it is, the test shows it

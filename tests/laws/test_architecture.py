@@ -6,7 +6,9 @@ import ast
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from repository import ROOT
@@ -17,14 +19,57 @@ MAX_MODULES = 12
 """Largest number of modules in a folder, without its `__init__`."""
 
 
-def imports(path: Path) -> set[str]:
-    """Modules that a file imports, anywhere in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+class Facts(NamedTuple):
+    """What a source says, read in one pass.
+
+    Attributes:
+        imports: Modules that it imports, anywhere in it.
+        taken: Line, module (None: its own package), level and name of each name that it imports from a module.
+        draws: Calls of torch's functions and methods that draw random numbers.
+        defined: Names that it defines: its classes, functions, variables and types, not those that it imports.
+    """
+
+    imports: set[str]
+    taken: list[tuple[int, str | None, int, str]]
+    draws: list[Draw]
+    defined: set[str]
+
+
+class Draw(NamedTuple):
+    """A call that draws random numbers.
+
+    Attributes:
+        line: Its line.
+        name: The function's name.
+        seeded: Whether it has a generator.
+    """
+
+    line: int
+    name: str
+    seeded: bool
+
+
+NORMAL = {"randn", "randn_like", "normal_", "log_normal_", "normal"}
+DRAWS = NORMAL | {"rand", "rand_like", "randint", "randint_like", "randperm", "multinomial", "bernoulli", "poisson"}
+DRAWS |= {"bernoulli_", "cauchy_", "exponential_", "geometric_", "random_", "uniform_"}
+
+
+@cache
+def facts(path: Path) -> Facts:
+    """Read a source."""
+    tree = ast.parse(path.read_text())
+    found = Facts(set(), [], [], defined(tree))
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                found.imports.update(alias.name for alias in node.names)
+            case ast.ImportFrom():
+                found.imports.update([node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)])
+                found.taken.extend((node.lineno, node.module, node.level, alias.name) for alias in node.names)
+            case ast.Call(func=ast.Attribute(attr=name, value=owner)) if name in DRAWS:
+                if name.endswith("_") or ast.unparse(owner) == "torch":
+                    seeded = "generator" in {keyword.arg for keyword in node.keywords}
+                    found.draws.append(Draw(node.lineno, name, seeded))
     return found
 
 
@@ -39,10 +84,10 @@ def module_name(path: Path) -> str:
     return ".".join(parts).removesuffix(".__init__")
 
 
-def defined(path: Path) -> set[str]:
-    """Names that a module defines: its classes, functions, variables and types, not those that it imports."""
+def defined(tree: ast.Module) -> set[str]:
+    """Return the names that a module defines."""
     names: set[str] = set()
-    pending: list[ast.AST] = list(ast.parse(path.read_text()).body)
+    pending: list[ast.AST] = list(tree.body)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -59,24 +104,24 @@ def defined(path: Path) -> set[str]:
     return names
 
 
-def borrowed(path: Path, modules: dict[str, set[str]]) -> list[str]:
-    """Imports from polydiff of names that the named module does not define.
+@cache
+def modules() -> dict[str, set[str]]:
+    """Return the names that each module of polydiff defines."""
+    return {module_name(path): facts(path).defined for path in SOURCES}
 
-    Arguments:
-        path: Source that imports.
-        modules: Names that each module of polydiff defines.
-    """
+
+def borrowed(path: Path) -> list[str]:
+    """Return the imports from polydiff of names that the named module does not define."""
     return [
-        f"{path.name}:{node.lineno}: {alias.name} from {node.module or '.'}"
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "polydiff")
-        for alias in node.names
-        if node.level
-        or (f"{node.module}.{alias.name}" not in modules and alias.name not in modules.get(node.module or "", ()))
+        f"{path.name}:{line}: {name} from {module or '.'}"
+        for line, module, level, name in facts(path).taken
+        if level
+        or (
+            ((module or "").split(".")[0] == "polydiff")
+            and f"{module}.{name}" not in modules()
+            and name not in modules().get(module or "", ())
+        )
     ]
-
-
-MODULES = {module_name(path): defined(path) for path in SOURCES}
 
 
 def test_no_module_is_loose_at_the_root() -> None:
@@ -93,7 +138,7 @@ def test_folders_are_small() -> None:
 def test_names_are_imported_from_the_module_that_defines_them(path: Path) -> None:
     """The `__init__` of a package collects names for users, so only it imports names to pass them on."""
     if path.name != "__init__.py":
-        assert borrowed(path, MODULES) == []
+        assert borrowed(path) == []
 
 
 @pytest.mark.parametrize(
@@ -111,12 +156,12 @@ def test_names_are_imported_from_the_module_that_defines_them(path: Path) -> Non
 )
 def test_a_borrowed_name_is_seen(line: str, found: int, tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text(f"{line}\n")
-    assert len(borrowed(tmp_path / "module.py", MODULES)) == found
+    assert len(borrowed(tmp_path / "module.py")) == found
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_go_downwards(path: Path) -> None:
-    names = imports(path)
+    names = facts(path).imports
     tops = {name.partition(".")[0] for name in names}
     assert not tops & {"domains", "backbones"}, "import polydiff.domains and polydiff.backbones, not the folders"
     if path.is_relative_to(ROOT / "polydiff"):
@@ -126,43 +171,24 @@ def test_imports_go_downwards(path: Path) -> None:
         assert not any(name.startswith("polydiff.domains") for name in names)
 
 
-NORMAL = {"randn", "randn_like", "normal_", "log_normal_", "normal"}
-DRAWS = NORMAL | {"rand", "rand_like", "randint", "randint_like", "randperm", "multinomial", "bernoulli", "poisson"}
-DRAWS |= {"bernoulli_", "cauchy_", "exponential_", "geometric_", "random_", "uniform_"}
 TIMED = {"profile.py", "step_profile.py"}
 """Files that fill tensors with random numbers only to time operations on them."""
-
-
-def draws(path: Path) -> list[ast.Call]:
-    """Calls of torch's functions and methods that draw random numbers."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    return [
-        call
-        for call in calls
-        if isinstance(call.func, ast.Attribute)
-        and call.func.attr in DRAWS
-        and (call.func.attr.endswith("_") or ast.unparse(call.func.value) == "torch")
-    ]
+CORE = [path for path in SOURCES if path.is_relative_to(ROOT / "polydiff")]
 
 
 def test_the_core_draws_normal_numbers_in_one_place() -> None:
     """All other code calls the space, because the law of the noise is the space's."""
-    normal = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "polydiff").rglob("*.py")
-        for call in draws(path)
-        if isinstance(call.func, ast.Attribute) and call.func.attr in NORMAL
-    }
+    normal = {str(path.relative_to(ROOT)) for path in CORE for call in facts(path).draws if call.name in NORMAL}
     assert normal == {"polydiff/core/space.py"}
 
 
 def test_the_core_draws_no_number_without_a_generator() -> None:
     """A draw without a generator would depend on the global random state."""
     without = [
-        f"{path.name}:{call.lineno}"
-        for path in (ROOT / "polydiff").rglob("*.py")
-        for call in draws(path)
-        if path.name not in TIMED and "generator" not in {keyword.arg for keyword in call.keywords}
+        f"{path.name}:{call.line}"
+        for path in CORE
+        for call in facts(path).draws
+        if path.name not in TIMED and not call.seeded
     ]
     assert without == []
 
@@ -170,7 +196,7 @@ def test_the_core_draws_no_number_without_a_generator() -> None:
 @pytest.mark.parametrize("line", ["torch.normal(0.0, 1.0, (3,))", "x.normal_()", "torch.randn_like(x)"])
 def test_a_draw_is_seen(line: str, tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text(f"import torch\n{line}\n")
-    assert len(draws(tmp_path / "module.py")) == 1
+    assert len(facts(tmp_path / "module.py").draws) == 1
 
 
 def test_the_wheel_lists_every_package_on_disk() -> None:

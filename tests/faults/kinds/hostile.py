@@ -22,7 +22,7 @@ from trial import Trial, kind, shared_folder, workplace
 from polydiff.cli import main
 from polydiff.run.checkpoint import Checkpoint
 
-TRIALS = {"push": 64, "nightly": 10_000, "release": 10_000}
+TRIALS = {"push": 40, "nightly": 10_000, "release": 10_000}
 """Largest numbers; there are as many trials as cases, and the push tier takes some from all groups."""
 SECONDS, MEMORY, WAIT = 5.0, 200.0, 60.0
 VERBS = {"sample": ["-n", "1", "--steps", "2", "-o"], "report": [], "resume": ["--judge", "0"]}

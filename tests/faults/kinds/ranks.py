@@ -14,15 +14,19 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fake_plugins import DOMAINS, PLUGINS, distribution
+import pytest
+from fake_plugins import DOMAINS, PLUGINS, distribution, install_ring
+from process_jobs import train_until
 from tiny_runs import assert_same_run
+from together import together
 from trial import Trial, chance_of, kind, shared_folder, workplace
 
 from polydiff.run.checkpoint import Checkpoint, latest
 from polydiff.run.folder import Run, steps_saved
 
 TRIALS = {"push": 2, "nightly": 28, "release": 140}
-STEPS, SAVED_EVERY = 12, 3
+STEPS = 12
+SIZES = {"train.steps": STEPS, "train.checkpoint_every": 3, "train.sample_every": 100}
 TIMEOUT = 10.0
 """Seconds of `launch.timeout` where a process hangs."""
 SLACK = 150.0
@@ -85,7 +89,7 @@ def program(*words: str, fault: str = "") -> tuple[int, str]:
 
 def begin(run: Path, *keys: str, fault: str = "") -> tuple[int, str]:
     """Train a run of the ring in two processes, with a fault "NAME RANK STEP"."""
-    sizes = [f"train.steps={STEPS}", f"train.checkpoint_every={SAVED_EVERY}", "train.sample_every=100", "device=cpu"]
+    sizes = [*(f"{key}={value}" for key, value in SIZES.items()), "device=cpu"]
     plugin = ["--plugin", str(PLUGINS / "rank_faults.py")] if fault else []
     launch = ["launch.processes=2", f"launch.timeout={TIMEOUT}"]
     words = ["train", *plugin, "--domain", "ring", "-o", str(run), *sizes, *launch, *keys]
@@ -94,10 +98,11 @@ def begin(run: Path, *keys: str, fault: str = "") -> tuple[int, str]:
 
 @cache
 def undisturbed() -> Path:
-    """Return the folder of the same run without a fault."""
+    """Return the folder of the same run without a fault, by two processes that no agent of torchrun started."""
     run = shared_folder() / "undisturbed"
-    code, said = begin(run)
-    assert code == 0, said
+    with workplace() as folder, pytest.MonkeyPatch.context() as patch:
+        install_ring(folder / "plugins", patch)
+        together(2, train_until, run, "ring", {**SIZES, "device": "cpu"}, STEPS)
     return run
 
 

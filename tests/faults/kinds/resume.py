@@ -46,8 +46,8 @@ EPOCH, LARGEST = 4, 512
 STOPS: dict[str, tuple[int, ...]] = {"mid-epoch": (2,), "twice in an epoch": (5, 7), "edge": (4,), "last step": (9,)}
 """Place of a stop -> the steps after which the run is stopped."""
 STEPS = 9
-PUSH = 23
-"""Of how many cases the tier "push" takes one."""
+PUSH = 43
+"""Of how many cases the tier "push" takes one: each domain, stop, precision and number of threads is among them."""
 
 
 class Case(NamedTuple):

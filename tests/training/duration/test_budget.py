@@ -21,7 +21,7 @@ from polydiff.support.errors import UserError
 from polydiff.support.progress import showing
 from polydiff.support.yaml_text import read_yaml
 from polydiff.training import session, trainer
-from polydiff.training.duration import budget, pace
+from polydiff.training.duration import budget, pace, progress
 from polydiff.training.duration.budget import Watch, planned, seconds_per_step, within_minutes
 from polydiff.training.duration.progress import Forecast
 from polydiff.training.trainer import resume, train
@@ -29,6 +29,12 @@ from polydiff.training.trainer import resume, train
 FEW = {**TINY, **SMALL_NETS["image"], "train.steps": 12}
 QUIET: dict[str, Any] = {"sample.steps": 1, "train.sample_every": 100, "train.batch_size": 64}
 """Samples that take next to no time, by the forecast."""
+
+
+@pytest.fixture(autouse=True)
+def six_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plan as many sets of samples as users get; the runs of other tests draw one (`cheap`)."""
+    monkeypatch.setattr(progress, "SETS", 6)
 
 
 def settings(**more: Any) -> Settings:

@@ -13,6 +13,7 @@ from polydiff.cli import main
 from polydiff.judging.evaluate import evaluate
 from polydiff.model.model import Model
 from polydiff.support import progress as support
+from polydiff.training.duration import progress
 from polydiff.training.duration.progress import Forecast, TrainingProgress
 from polydiff.training.loop import Record
 
@@ -109,6 +110,12 @@ def test_a_dry_run_says_what_it_does_before_it_does_it(capsys: pytest.CaptureFix
     assert "Preparing a batch of 6 examples" in shown.err
     assert "Taking 6 steps" in shown.err
     assert "Preparing" not in shown.out
+
+
+def test_a_run_draws_six_sets_of_samples_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "SETS", 6)  # as users have it (`cheap`)
+    run = tiny("image", tmp_path / "run", **{"sample.steps": 1})
+    assert sorted(path.name for path in (run / "samples").glob("step-*")) == [f"step-{n:08d}" for n in range(2, 13, 2)]
 
 
 @pytest.mark.parametrize(("steps", "every"), [(100, 50), (100, 30), (7, 7), (7, 8), (1, 1), (12, 5)])
