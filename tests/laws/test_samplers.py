@@ -160,7 +160,7 @@ OPTIONS = {
     st.integers(1, 1000) | st.integers(1, 12),
     st.sampled_from(list(SCHEDULES)),
 )
-@settings(max_examples=600)
+@settings(max_examples=250)
 def test_plans_preserve_a_point_and_end_at_zero(
     data: st.DataObject, sampler: str, spacing: str, steps: int, schedule: str
 ) -> None:
