@@ -1,5 +1,7 @@
 """Pages of the site that are made from the program: commands, keys, the interface in Python, results, changes.
 
+The start page shows a molecule in the viewer of reports.
+
 `write` is called when the site is built (docs/conf.py); the pages are not kept in the repository.
 """
 
@@ -101,6 +103,40 @@ def write(folder: Path) -> None:
     }
     for name, text in pages.items():
         (folder / name).write_text(text)
+    (folder / "static").mkdir()
+    (folder / "static" / "molecules.js").write_text(viewer(), encoding="utf-8")
+
+
+STILL = re.compile(r'<img src="_static/molecules\.png"[^>]*>')
+"""The picture of the start page in place of which the site shows a molecule that can be turned."""
+
+
+def viewer() -> str:
+    """Return the script of the viewer."""
+    from polydiff.domains.molecule.output.show import script
+
+    return script()
+
+
+def with_molecule(page: str) -> str:
+    """Return the start page with a molecule in 3-D in place of a picture of some, and the script that shows it.
+
+    Raises:
+        ValueError: The page has no such picture.
+    """
+    from rdkit import Chem
+
+    from polydiff.domains.molecule.chemistry.geometry import Molecule, atomic_numbers, positions
+    from polydiff.domains.molecule.metrics.examine import PerceivedSample
+    from polydiff.domains.molecule.output.show import show
+
+    mol = Chem.MolFromMolFile(str(DOCS / "start" / "molecule.sdf"), removeHs=False)
+    sample = PerceivedSample.of(Molecule(atomic_numbers(mol), positions(mol)[0]))
+    fragment = show([sample], [""]).replace('class="molecules"', 'class="molecules" data-live', 1)
+    if not STILL.search(page):
+        raise ValueError("The start page has no picture of molecules.")
+    text = STILL.sub(lambda _: fragment, page)
+    return f'{text}\n<script src="_static/molecules.js" defer></script>\n'
 
 
 def slug(title: str) -> str:

@@ -2,6 +2,9 @@
 
 polydiff domains check moons --plugin examples/moons.py
 polydiff train --domain moons --plugin examples/moons.py
+
+It is the least that a domain consists of, and stands alone, to be copied. examples/points is the next step: a package
+with keys of its own for the data, statistics that are measured, presets, and a second metric.
 """
 
 import json

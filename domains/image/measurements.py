@@ -98,7 +98,7 @@ def read_measured(text: str, paths: Sequence[Path], codec: Standardise, data: Im
         if tuple(picture.shape[1:]) != tuple(sides):
             raise UserError(
                 f"{path} has {picture.shape[2]} x {picture.shape[1]} pixels, but {text} of the model's images, "
-                f"{data.side} x {data.side}, has {sides[1]} x {sides[0]}. Leave out --measured if the file is to be "
+                f"{data.side} x {data.side}, has {sides[1]} x {sides[0]}. Leave out measured if the file is to be "
                 "measured."
             )
     stacked = torch.stack(pictures)

@@ -210,7 +210,7 @@ class SequenceDomain:
         )
         if not self.discrete and bool(blank.any()):
             raise UserError(
-                f"A text has a blank {BLANK}, which needs a process of letters. Name places by --gap instead."
+                f"A text has a blank {BLANK}, which needs a process of letters. Name places by gap instead."
             )
         states = torch.where(blank, self.alphabet.size, x) if self.discrete else self.states(x)
         return Batch(states, self.space(n, length), nothing or None)

@@ -1,4 +1,4 @@
-"""The scripts of shells. Each asks `polydiff completion words LINE` what may follow; without an answer, files may."""
+"""The scripts of shells. Each calls `polydiff completion words LINE`; if it prints no words, files may follow."""
 
 BASH = r"""# polydiff: source <(polydiff completion bash)
 _polydiff() {

@@ -1,4 +1,4 @@
-"""The verb `completion`: the script of a shell, and the words that a script asks for."""
+"""The verb `completion`: the script of a shell, and the words that a script requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from polydiff.completion.scripts import SCRIPTS
 
 WORDS = "words"
-"""Word after which a script asks what may follow a line."""
+"""Word with which a script requests what may follow a line."""
 
 
 def answered(words: Sequence[str]) -> bool:
@@ -18,10 +18,10 @@ def answered(words: Sequence[str]) -> bool:
     if words[:1] != [WORDS]:
         return False
     from polydiff.completion.candidates import candidates
-    from polydiff.completion.table import table
+    from polydiff.completion.table import names, table
 
     describe = words[1:2] == ["--describe"]
-    for word, text in candidates(words[-1] if len(words) > 1 else "", table()):
+    for word, text in candidates(words[-1] if len(words) > 1 else "", table(), names):
         print(f"{word}\t{text}" if describe else word)
     return True
 

@@ -22,7 +22,7 @@ from polydiff.parts.network import PartsNetwork, untrained
 from polydiff.parts.objective import PartsObjective
 from polydiff.parts.sampling.plan import PartsPlan
 from polydiff.parts.sampling.rows import OnePart
-from polydiff.parts.schedule import Clock, schedule_of
+from polydiff.parts.schedule import LEVEL_SCHEDULES, Clock, schedule_of
 from polydiff.support.errors import attempt
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class OnePartProcess:
     @property
     def keys(self) -> Collection[str]:
         return KEYS
+
+    def values(self) -> Mapping[str, Collection[str]]:
+        own = {"loss.weighting": self.entry.weightings, "sample.sampler": [*self.entry.samplers]}
+        return {"schedule": [*LEVEL_SCHEDULES], **own}
 
     def check(self, config: Config) -> None:
         check_part_names(config, self.entry)

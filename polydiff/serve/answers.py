@@ -37,6 +37,25 @@ class Defaults(Answer):
     guidance: float
 
 
+class Stage(Answer):
+    """A stage of a pipeline that draws, and how it does if a request leaves it open."""
+
+    name: str
+    about: str
+    """One line: kind of network, its size, process."""
+    follows: str = ""
+    """Stage whose examples it is conditioned on."""
+    defaults: Defaults
+    samplers: list[str]
+    guided: bool
+    level: float | None = None
+    """Configured level of the noise on these examples; none: it was trained without."""
+    levels: tuple[float, float] | None = None
+    """Least and greatest level in its training, besides 0."""
+    of: int | None = None
+    """Configured number of draws, of which the best is kept; none: nothing scores its examples."""
+
+
 class ModelCard(Answer):
     """A model, and what can be done with it."""
 
@@ -46,8 +65,8 @@ class ModelCard(Answer):
     """One line: kind of network, its size, training steps."""
     form: str = ""
     """What an example is, such as "images of 1 x 8 x 8"."""
-    stages: list[str] = []
-    """Names of the stages of a pipeline."""
+    stages: list[Stage] = []
+    """Stages of a pipeline that draw, in order."""
     step: int
     weights: str
     conditions: list[Condition]
@@ -58,11 +77,19 @@ class ModelCard(Answer):
     """Samplers that work with the model; []: only its own."""
     guided: bool
     """Whether guidance has an effect: the model has conditions and was trained without them as well."""
-    actions: list[Literal["sample", "vary", "inpaint", "interpolate", "film"]]
+    actions: list[Literal["sample", "vary", "inpaint", "interpolate", "film", "solve", "restore"]]
     masks: bool = False
     """Whether `inpaint` takes a picture as the mask."""
     grows: bool = False
     """Whether `inpaint` can add elements, such as atoms."""
+    measurements: list[str] = []
+    """What `solve` can be given: one text for each kind of measurement."""
+    solvers: list[str] = []
+    """Methods of `solve`."""
+    measured: bool = False
+    """Whether `solve` takes files of measurements."""
+    task: str = ""
+    """What the model was trained to restore, such as "upsample"."""
     scripts: list[str] = []
     """Scripts of the domain's pictures: /api/models/NAME/scripts/SCRIPT."""
 
@@ -109,7 +136,9 @@ class Results(Answer):
     facts: dict[str, Any]
     """How it was made, as in manifest.json."""
     samples: list[dict[str, Any]] = []
-    """Each with its file, its url, its conditions, and what the domain says of it, such as the SMILES."""
+    """Each with its file, its url, its conditions, and what the domain adds, such as the SMILES."""
+    given: str = ""
+    """Address of what `solve` or `restore` started from, as an example: the estimate of a simple method."""
     frames: list[Frame] = []
     notes: list[str] = []
     """Warnings, such as of a request far outside of the training data."""

@@ -1,4 +1,4 @@
-"""The queue of a server: takes jobs, hands them to the worker one by one, and stops those that nobody waits for."""
+"""The queue of a server: takes jobs, sends them to the worker one by one, and stops abandoned ones."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any, Self
 
 from polydiff.machine.environment import version
 from polydiff.serve.answers import Health, ModelCard, State
-from polydiff.serve.checks import Request, check
+from polydiff.serve.checks import check
 from polydiff.serve.jobs import JobRecord, UploadedFile, new_id
 from polydiff.serve.limits import FILES, KEPT, KEPT_SECONDS, Limits
-from polydiff.serve.schema import Source
+from polydiff.serve.schema import Request, Sample, Source
 from polydiff.serve.worker.process import Died, Load, WorkerProcess
 from polydiff.support.errors import UserError, unknown
 
 LOOK_EVERY = 0.25
-"""Seconds between two looks for jobs that nobody waits for."""
+"""Seconds between two checks for abandoned jobs."""
 GRACE = 10.0
 """Seconds that the worker has to stop a job; then it is killed."""
 AGAIN = 5.0
@@ -44,7 +44,7 @@ class Busy(Exception):
 
 
 class Missing(Exception):
-    """There is no such job, sample, file or model; the message says which."""
+    """There is no such job, sample, file or model; the message names it."""
 
 
 class Engine:
@@ -120,6 +120,8 @@ class Engine:
         order = request.model_dump(exclude={"model"})
         if "sampling" in order:
             order["sampling"] = request.sampling.changes()  # type: ignore[union-attr] # all but Interpolate have it
+        if isinstance(request, Sample):
+            order["stages"] = {name: how.changes() for name, how in request.stages.items()}
         for key in ("source", "a", "b"):
             if key in order:
                 order[key] = str(self.source(getattr(request, key)))
@@ -139,10 +141,10 @@ class Engine:
         return min(60, max(1, math.ceil(self._means)))
 
     def job(self, number: str) -> JobRecord:
-        """Return a job, which is noted as asked for; raise Missing if there is none."""
+        """Return a job and note the request; raise Missing if there is none."""
         found = self.jobs.get(number)
         if found is None:
-            raise Missing("There is no such job, or its results were deleted because nobody asked for them.")
+            raise Missing("There is no such job, or its results were deleted after a time without requests.")
         found.touch()
         return found
 
@@ -166,7 +168,7 @@ class Engine:
         """Return an uploaded file; raise Missing if there is none."""
         found = self.files.get(number)
         if found is None:
-            raise Missing("There is no such file, or it was deleted because nobody used it.")
+            raise Missing("There is no such file, or it was deleted after a time without use.")
         found.touch()
         return found
 
@@ -216,7 +218,7 @@ class Engine:
         self.ready, self.problem = True, ""
 
     async def _work(self) -> None:
-        """Compute jobs, one after the other, with a new worker where one has died."""
+        """Compute jobs, one after the other, with a new worker after one has died."""
         while True:
             while not self.waiting:
                 self._arrived.clear()
@@ -241,7 +243,7 @@ class Engine:
             return
         match answer["what"]:
             case "done":
-                job.notes = answer["notes"]
+                job.notes, job.given = answer["notes"], answer["given"]
                 job.end("done")
                 self._means += 0.2 * ((job.ended or 0) - (job.started or 0) - self._means)
             case "wrong":
@@ -276,12 +278,12 @@ class Engine:
                 await asyncio.sleep(AGAIN)
 
     async def _look(self) -> None:
-        """Stop jobs that nobody waits for, and delete what nobody asks for any more."""
+        """Stop abandoned jobs, and delete results that are no longer requested."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             for job in list(self.jobs.values()):
                 if not job.over and job.idle() > self.limits.patience:
-                    await self.cancel(job, "Nobody asked for it any more.")
+                    await self.cancel(job, "It was stopped, since no client requested it any more.")
                 if job.started is not None and time.monotonic() - job.started > self.limits.seconds:
                     why = f"It took more than {self.limits.seconds:g} s, the limit of this server."
                     await self.cancel(job, why, "failed")

@@ -25,6 +25,7 @@ class JobRecord:
         model: Name of the model.
         order: The request with paths in place of sources.
         folder: Folder of its results, which exists once they are whole.
+        given: File of what it started from, as an example; "": none.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class JobRecord:
     progress: float = 0.0
     message: str = ""
     notes: list[str] = field(default_factory=list)
+    given: str = ""
     started: float | None = None
     ended: float | None = None
     seen: float = field(default_factory=time.monotonic)
@@ -48,34 +50,34 @@ class JobRecord:
         return self.state in ("done", "failed", "cancelled")
 
     def touch(self) -> None:
-        """Note that somebody asks for the job."""
+        """Note a request about the job."""
         self.seen = time.monotonic()
 
     def idle(self) -> float:
-        """Return the seconds since somebody last asked for it; 0 while somebody watches."""
+        """Return the seconds since the last request about it; 0 while a client reads its events."""
         return 0.0 if self.watchers else time.monotonic() - self.seen
 
-    def tell(self) -> None:
-        """Wake all who wait for a change."""
+    def notify(self) -> None:
+        """Wake all tasks that wait for a change."""
         before, self.changed = self.changed, asyncio.Event()
         before.set()
 
     def begin(self) -> None:
         """Note that its computation begins."""
         self.state, self.started = "running", time.monotonic()
-        self.tell()
+        self.notify()
 
     def advance(self, share: float) -> None:
         """Note the share that is done."""
         self.progress = share
-        self.tell()
+        self.notify()
 
     def end(self, state: State, message: str = "") -> None:
         """Note how it ended, unless it has."""
         if not self.over:
             self.state, self.message, self.ended = state, message, time.monotonic()
             self.progress = 1.0 if state == "done" else self.progress
-            self.tell()
+            self.notify()
 
     def status(self, position: int) -> JobStatus:
         """Return what a client receives; `position` is the number of jobs before it."""
@@ -132,10 +134,10 @@ class UploadedFile:
     seen: float = field(default_factory=time.monotonic)
 
     def touch(self) -> None:
-        """Note that somebody uses it."""
+        """Note that it is used."""
         self.seen = time.monotonic()
 
 
 def new_id() -> str:
-    """Return an id that nobody can guess."""
+    """Return an id that cannot be guessed."""
     return secrets.token_urlsafe(12)

@@ -1,4 +1,4 @@
-"""Bounds of what clients may ask of a server."""
+"""Limits of the requests to a server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Limits:
         steps: Most sampling steps.
         queue: Most jobs that wait while one is computed.
         upload: Most bytes of an uploaded file.
-        patience: Seconds without a question about a job after which it is stopped.
+        patience: Seconds without a request about a job after which it is stopped.
         seconds: Longest computation of a job.
     """
 
@@ -47,9 +47,13 @@ FRAMES = 48
 """Most moments of a film."""
 SHARES = 32
 """Most examples between two."""
+DRAWS = 16
+"""Most draws of a stage for a sample."""
+ITERATIONS = 200
+"""Most iterations of a linear solver for a step."""
 LARGER = 4
 """How many times larger than an example of training an uploaded one may be."""
 KEPT, FILES = 200, 50
 """Most finished jobs, and most uploaded files, that are kept."""
 KEPT_SECONDS = 1800.0
-"""Time for which results and uploaded files are kept after they were last asked for."""
+"""Seconds for which results and uploaded files are kept after their last request."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from polydiff.serve.limits import FRAMES, SHARES
+from polydiff.serve.limits import DRAWS, FRAMES, ITERATIONS, SHARES
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Key = Annotated[str, Field(min_length=1, max_length=100)]
@@ -56,6 +56,15 @@ class Sampling(Strict):
         return {key: value for key, value in self.model_dump().items() if value not in (None, {})}
 
 
+class StageSampling(Sampling):
+    """How one stage of a pipeline draws. A key that is left out is as in `sampling`, or as configured."""
+
+    level: Real | None = Field(None, ge=0)
+    """Standard deviation of the noise that is added to the examples of the stage that it follows."""
+    of: int | None = Field(None, ge=1, le=DRAWS)
+    """Number of draws of which the stage keeps the one with the highest score."""
+
+
 class Source(Strict):
     """An example to start from: a sample of an earlier job, or an uploaded file."""
 
@@ -91,6 +100,8 @@ class Sample(Common):
     n: int = Field(1, ge=1)
     """Number of samples, up to the server's limit."""
     sampling: Sampling = Sampling()
+    stages: dict[Key, StageSampling] = Field({}, max_length=20)
+    """Pipelines: name of a stage -> how it draws, such as {"up": {"steps": 8, "level": 0.2}}."""
 
 
 class Vary(Common):
@@ -153,6 +164,41 @@ class Film(Common):
     sampling: Sampling = Sampling()
 
 
-Job = Annotated[Sample | Vary | Inpaint | Interpolate | Film, Field(discriminator="kind")]
-JOB: TypeAdapter[Sample | Vary | Inpaint | Interpolate | Film] = TypeAdapter(Job)
+class Solve(Common):
+    """Generate examples of which a linear measurement is given, such as a blurred or a grey picture."""
+
+    kind: Literal["solve"]
+    source: Source
+    given: Part
+    """What is known of the example: one of the model's `measurements`, or one with another value, such as blur=2."""
+    measured: bool = False
+    """Whether the source is the measurement itself, such as a blurred picture; otherwise it is measured first."""
+    noise: Real = Field(0.0, ge=0, le=10)
+    """Standard deviation of the noise of the measurement, where 1 is white or full scale."""
+    how: Name = "moments"
+    """Name of the method, one of the model's `solvers`."""
+    iterations: int | None = Field(None, ge=1, le=ITERATIONS)
+    """Methods moments and pigdm: most iterations of the linear solver."""
+    zeta: Real | None = Field(None, gt=0)
+    """Method dps: size of the gradient step."""
+    n: int = Field(1, ge=1)
+    sampling: Sampling = Sampling()
+
+
+class Restore(Common):
+    """Restore an example from a degraded form, by a model that was trained for it, such as by task=upsample."""
+
+    kind: Literal["restore"]
+    source: Source
+    degrade: bool = False
+    """Whether the source is a whole example, which is degraded first."""
+    keep: bool = True
+    """Whether known values are put back, such as the low frequencies of a recording."""
+    n: int = Field(1, ge=1)
+    sampling: Sampling = Sampling()
+
+
+KINDS = (Sample, Vary, Inpaint, Interpolate, Film, Solve, Restore)
+Request = Sample | Vary | Inpaint | Interpolate | Film | Solve | Restore
+JOB: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 """Reads the body of POST /api/jobs."""

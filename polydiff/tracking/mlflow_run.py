@@ -26,8 +26,8 @@ class Tracking:
 
     Arguments:
         run: The run.
-        uri: Where runs are kept: a server's address, or sqlite:///file.db; None: as MLflow's settings say.
-        experiment: Experiment, which is made if it does not exist; None: as MLflow's settings say, or polydiff.
+        uri: Where runs are kept: a server's address, or sqlite:///file.db; None: as in MLflow's settings.
+        experiment: Experiment, which is made if it does not exist; None: as in MLflow's settings, or polydiff.
     """
 
     def __init__(self, run: Tracked, uri: str | None = None, experiment: str | None = None) -> None:

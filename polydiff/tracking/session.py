@@ -1,4 +1,4 @@
-"""The trackers of a session of training. One that fails ends with a warning, and the training goes on without it."""
+"""The trackers of a session of training. One that fails ends with a warning, and training continues without it."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Trackers:
         self.open[name] = load(load_spec(TrackerSpec, name).factory)(run, **options)
 
     def trying(self, name: str, work: Callable[[], None]) -> None:
-        """Call `work` for a tracker; if it fails, warn, and use the tracker no more."""
+        """Call `work` for a tracker; if it fails, warn, and do not use the tracker again."""
         try:
             work()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a training is worth more than what a tracker shows of it
             self.open.pop(name, None)
             warnings.warn(
-                f"track={name} failed: {one_line(error).rstrip('.')}. Training goes on without it.", stacklevel=4
+                f"track={name} failed: {one_line(error).rstrip('.')}. Training continues without it.", stacklevel=4
             )
 
     def each(self, work: Callable[[Tracker], None]) -> None:

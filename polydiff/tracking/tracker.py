@@ -40,7 +40,7 @@ class Tracked:
 
 
 class Tracker(Protocol):
-    """A program that shows runs. Whatever its methods raise becomes one warning, and the training goes on without it.
+    """A program that shows runs. An exception of its methods becomes one warning, and training continues without it.
 
     It is built as factory(run: Tracked, **options).
     """
@@ -62,7 +62,7 @@ class Tracker(Protocol):
 
 
 def text_of(path: Path) -> str | None:
-    """Return what a file says, shortened; None if it is no text."""
+    """Return the text of a file, shortened; None if it is no text."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

@@ -22,9 +22,9 @@ class Tracking:
 
     Arguments:
         run: The run; its folder also holds the files of the service.
-        project: Project; None: as the service's settings say, or polydiff.
-        entity: User or team; None: as the service's settings say.
-        mode: "online", "offline" or "disabled"; None: as the service's settings say.
+        project: Project; None: as in the service's settings, or polydiff.
+        entity: User or team; None: as in the service's settings.
+        mode: "online", "offline" or "disabled"; None: as in the service's settings.
         tags: Tags.
     """
 

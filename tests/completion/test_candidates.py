@@ -14,8 +14,11 @@ import pytest
 from polydiff.cli import VERBS, main
 from polydiff.completion.candidates import candidates
 from polydiff.completion.scripts import SCRIPTS
-from polydiff.completion.table import Table, collected, table
+from polydiff.completion.table import Table, collected, names, table
+from polydiff.gaussian.sampling.plan import SAMPLERS
+from polydiff.parts.letters.samplers import JUMPS
 from polydiff.support.disk import cache_dir
+from polydiff.training.optimizers import OPTIMIZERS
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +55,63 @@ def everything() -> Table:
         ("polydiff sample runs/a --weights ", ["ema", "model"], []),
         ("polydiff completion ", ["bash", "zsh", "fish"], []),
         ("polydiff nothing ", [], ["--help"]),
+        ("polydiff export runs/a --format ", ["polydiff", "diffusers", "onnx", "torch"], ["image"]),
+        ("polydiff sample runs/a --sampler ", ["heun", "ddim", "auto", "first_hitting", "midpoint"], ["karras"]),
+        ("polydiff sample runs/a --sampler he", ["heun"], ["ddim"]),
+        ("polydiff eval runs/a --spacing ", ["karras", "time"], ["heun"]),
+        ("polydiff vary runs/a --guidance-method ", ["cfg", "apg"], ["heun"]),
+        ("polydiff solve runs/a --how ", ["moments", "pigdm", "dps"], ["heun"]),
+        ("polydiff train -d image schedule=", ["schedule=edm", "schedule=flow"], ["schedule=logistic"]),
+        ("polydiff train -d image process=masked schedule=", ["schedule=logistic"], ["schedule=edm"]),
+        ("polydiff train -d sequence schedule=", ["schedule=linear"], ["schedule=edm"]),
+        ("polydiff train -d sequence sample.sampler=", ["sample.sampler=remask"], ["sample.sampler=heun"]),
+        ("polydiff train -d image target=", ["target=eps", "target=flow"], ["target=edm_"]),
+        ("polydiff train -d image process=", ["process=gaussian", "process=masked", "process=joint"], []),
+        ("polydiff train -d image learn=", ["learn=denoise", "learn=encode", "learn=match"], []),
+        ("polydiff train -d image optim.name=", ["optim.name=adamw", "optim.name=muon"], []),
+        ("polydiff train -d image loss.weighting=", ["loss.weighting=min_snr"], []),
+        ("polydiff train -d image loss.times=", ["loss.times=log_normal"], []),
+        ("polydiff train -d image loss.norm=", ["loss.norm=l1"], []),
+        ("polydiff train -d image loss.objective=", ["loss.objective=shortcut"], []),
+        ("polydiff train -d image sample.spacing=k", ["sample.spacing=karras"], ["sample.spacing=time"]),
+        ("polydiff train -d image sample.guidance_method=", ["sample.guidance_method=cfg"], []),
+        ("polydiff train -d image sample.batch_size=", ["sample.batch_size=auto"], []),
+        ("polydiff train -d molecule process=joint parts.bonds.process=", ["parts.bonds.process=marginal"], []),
+        ("polydiff train -d molecule process=joint parts.bonds.sampler=", ["parts.bonds.sampler=ancestral"], []),
+        ("polydiff train -d image track=tensorboard,", ["track=tensorboard,wandb"], ["track=tensorboard,tensorboard"]),
+        ("polydiff train -d image track=tensorboard,w", ["track=tensorboard,wandb"], ["track=tensorboard,mlflow"]),
+        ("polydiff train -d image data.path=", [], ["data.path=image"]),
+        ("polydiff import ", [], ["key=value", "--output"]),
+        ("polydiff import --", ["--output"], []),
+        ("polydiff import folder ", ["--output"], []),
+        ("polydiff sample ", [], ["--steps", "RUN"]),
+        ("polydiff eval runs/a ", ["--steps"], []),
+        ("polydiff sample runs/a ", [], ["--steps"]),
+        ("polydiff vary runs/a sample.png ", [], ["--steps"]),
     ],
 )
 def test_words_that_may_follow(line: str, some: list[str], others: list[str], everything: Table) -> None:
-    found = [candidate.word for candidate in candidates(line, everything)]
+    found = [candidate.word for candidate in candidates(line, everything, names)]
     assert set(some) <= set(found)
     assert not set(others) & set(found)
     assert len(found) == len(set(found))
+
+
+def test_every_name_that_completes_is_one_that_a_configuration_takes() -> None:
+    """The tables of checks and of completion are the same ones; a few values are looked up both ways."""
+    found = names()
+    assert found["processes"]["gaussian"]["sample.sampler"] == list(SAMPLERS)
+    assert found["processes"]["masked"]["sample.sampler"] == list(JUMPS)
+    assert found["processes"].keys() == {*found["shared"]["process"]}
+    assert found["shared"]["optim.name"] == list(OPTIMIZERS)
+
+
+def test_a_line_that_needs_no_names_does_not_collect_them(everything: Table) -> None:
+    def collect() -> Table:
+        raise AssertionError("collecting the names loads torch")
+
+    for line in ("polydiff train -d image train.", "polydiff train -d image train.precision=", "polydiff sample r --w"):
+        assert candidates(line, everything, collect)
 
 
 def test_all_verbs_are_in_the_table_and_keys_have_their_help(everything: Table) -> None:

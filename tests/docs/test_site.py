@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 from repository import ROOT
 
-from polydiff.cli import VERBS
+from polydiff.cli import VERBS, main
 from polydiff.cli.parsing import parser_of, read_words
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import discover, load
@@ -98,6 +98,7 @@ def codes(page: str) -> list[str]:
 
 
 COMMANDS = [code for code in codes("coming_from.md") if code.startswith("polydiff ")]
+FEATURES = [code for code in codes("features.md") if code.startswith("polydiff ")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -113,6 +114,32 @@ def test_commands_for_those_who_come_from_elsewhere_exist(command: str) -> None:
         keys = read_words([word for word in words if "=" in word])
         if preset != "latent":  # a pipeline
             assert resolve(domain, preset, words=keys).config.domain == domain
+
+
+@pytest.mark.parametrize("command", FEATURES)
+def test_commands_of_the_table_of_features_parse(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that only print are run; the options and keys of the others are read as the command reads them."""
+    _, verb, *words = shlex.split(command)
+    if verb in ("config", "presets") or words[:1] == ["list"]:
+        misspelt = "optim.lrr" in command
+        assert main([verb, *words]) == (2 if misspelt else 0)
+        out, err = capsys.readouterr()
+        assert "Did you mean optim.lr" in err if misspelt else out
+        return
+    parser = parser_of(load(VERBS[verb][0]), words)
+    if verb in ("train", "domains"):
+        args, rest = parser.parse_known_args(words)
+        domain = args.domain if verb == "train" else args.name
+        if "new" not in words:
+            assert resolve(domain, words=read_words(rest)).config.domain == domain
+        return
+    assert parser.read(words)
+
+
+def test_each_row_of_the_table_of_features_has_a_command_but_that_of_sweeps() -> None:
+    rows = [line.split("|") for line in (DOCS / "features.md").read_text().splitlines() if line.startswith("| ")]
+    assert [row[1].strip() for row in rows[1:] if "`polydiff" not in row[2]] == ["sweeps over keys"]
+    assert {len(row) for row in rows} == {len(rows[0])}
 
 
 KEYS = [

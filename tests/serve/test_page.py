@@ -11,7 +11,7 @@ from browser import CHROMIUM, Browser
 from serving import Served
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")]
-MODELS = ["image", "audio", "molecule", "sequence"]
+MODELS = ["image", "audio", "molecule", "sequence", "enlarger", "vocoder"]
 
 
 class Page(Browser):

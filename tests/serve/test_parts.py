@@ -20,7 +20,7 @@ from polydiff.serve.web.app import ROUTES
 from polydiff.serve.web.guard import Guard
 from polydiff.serve.web.openapi import document
 from polydiff.serve.web.pages import docs_page
-from polydiff.serve.worker.draw import Meter, Stopped
+from polydiff.serve.worker.meter import Meter, Stopped
 from polydiff.serve.worker.process import how_it_ended
 from polydiff.support.errors import UserError
 

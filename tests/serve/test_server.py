@@ -1,4 +1,4 @@
-"""`polydiff serve`: its API on tiny runs of four domains, limits, stops, and a worker that dies."""
+"""`polydiff serve`: its API on tiny runs of four domains and two restorers, limits, stops, and a worker that dies."""
 
 from __future__ import annotations
 
@@ -30,10 +30,16 @@ pytestmark = pytest.mark.timeout(600)
 
 def test_models_say_what_they_can_be_given(served: Served) -> None:
     found = served.get("/api/models")
-    image, audio, molecule, sequence = found["models"]
+    image, audio, molecule, sequence, enlarger, vocoder = found["models"]
     assert image["conditions"] == [{"name": "label", "kind": "class", "values": [*map(str, range(10))], "whole": False}]
     assert {"ddim", "auto", "heun"} <= {*image["samplers"]}
-    assert image["actions"] == ["sample", "vary", "inpaint", "interpolate", "film"]
+    assert image["actions"] == ["sample", "vary", "inpaint", "interpolate", "solve", "film"]
+    assert image["measurements"] == ["blur=1.3", "mean=2", "gap=0,0:4,4"]
+    assert image["solvers"] == ["pigdm", "dps", "moments"]
+    assert {"restore", "sample"} <= {*enlarger["actions"]}
+    assert [enlarger["task"], vocoder["task"], image["task"]] == ["upsample", "vocode", ""]
+    assert (audio["measured"], molecule["measured"]) == (True, False)
+    assert "solve" not in {*molecule["actions"], *sequence["actions"], *enlarger["actions"]}
     (pitch,) = audio["conditions"]
     assert pitch["kind"] == "class"
     assert "C4" in pitch["values"]
@@ -102,6 +108,57 @@ def test_pictures_are_varied_inpainted_and_interpolated(served: Served) -> None:
     assert len(again["samples"]) == 1
 
 
+def file_of(served: Served, folder: Path, **request: Any) -> tuple[Path, dict[str, Any]]:
+    """A new sample as a file, and as the source of a request."""
+    made = served.run(kind="sample", **request)
+    path = folder / made["samples"][0]["file"]
+    path.write_bytes(served.files(made)[0])
+    return path, {"job": made["id"]}
+
+
+@pytest.mark.parametrize(("model", "given"), [("image", "blur=1"), ("audio", "mean=4")])
+def test_solutions_are_those_of_the_command(model: str, given: str, served: Served, runs: Path, tmp_path: Path) -> None:
+    path, source = file_of(served, tmp_path, model=model, sampling={"steps": 2})
+    out, more = tmp_path / "out", ["--each", "2", "--noise", "0.1", "--steps", "3", "--how", "pigdm"]
+    words = ["solve", str(runs / model), str(path), "--given", given, *more, "-o", str(out)]
+    assert main(words) == 0
+    how = {"given": given, "noise": 0.1, "how": "pigdm", "sampling": {"steps": 3}, "n": 2}
+    found = served.run(kind="solve", model=model, source=source, **how)
+    assert served.files(found) == [(out / "made" / one["file"]).read_bytes() for one in found["samples"]]
+    assert served.file(found["given"]) == next((out / "given").glob(f"*0{path.suffix}")).read_bytes()
+    assert found["facts"]["measurement"] == given
+
+
+def test_a_file_that_is_the_measurement_itself(served: Served) -> None:
+    low = np.full((4, 4), 200, np.uint8)
+    low[:, :2] = 40
+    file = io.BytesIO()
+    Image.fromarray(low).save(file, "PNG")
+    how = {"given": "mean=2", "measured": True, "source": {"file": served.upload(file.getvalue(), "png")}}
+    found = served.run(kind="solve", **how, sampling={"steps": 20})
+    means = pixels(served.files(found)[0]).astype(float).reshape(4, 2, 4, 2).mean((1, 3))
+    assert np.abs(means - low).mean() < 12  # the blocks of the solution have the given means
+    wrong = {**how, "given": "mean=4"}
+    assert "Leave out measured" in served.failure(kind="solve", **wrong)
+
+
+@pytest.mark.parametrize(("model", "verb"), [("enlarger", "upsample"), ("vocoder", "vocode")])
+def test_restorations_are_those_of_the_command(
+    model: str, verb: str, served: Served, runs: Path, tmp_path: Path
+) -> None:
+    path, source = file_of(served, tmp_path, model={"enlarger": "image", "vocoder": "audio"}[model])
+    out = tmp_path / "out"
+    words = [verb, str(runs / model), str(path), "--each", "2", "--seed", "3", "--steps", "3", "-o", str(out)]
+    assert main(words) == 0
+    found = served.run(kind="restore", model=model, source=source, n=2, seed=3, sampling={"steps": 3})
+    assert served.files(found) == [(out / "made" / one["file"]).read_bytes() for one in found["samples"]]
+    assert served.file(found["given"]) == next((out / "given").glob(f"*0{path.suffix}")).read_bytes()
+    if model == "enlarger":
+        assert pixels(served.files(found)[0]).shape == (16, 16)
+        degraded = served.run(kind="restore", model=model, source=source, degrade=True, sampling={"steps": 3})
+        assert pixels(served.files(degraded)[0]).shape == (8, 8)
+
+
 ETHANE = """8
 
 C  0.756 0.000 0.000
@@ -155,7 +212,7 @@ def test_the_python_of_the_page_on_serving_runs(
 def test_limits_are_kept(served: Served) -> None:
     for wrong, words in (
         ({"kind": "sample", "n": 65}, "n=65 is more than 64"),
-        ({"kind": "sample", "sampling": {"steps": 4001}}, "steps=4001 is more than 4000"),
+        ({"kind": "sample", "sampling": {"steps": 4001}}, "sampling.steps=4001 is more than 4000"),
         ({"kind": "interpolate", "model": "sequence", "a": {"job": "x" * 16}, "b": {"job": "x" * 16}}, "can sample"),
     ):
         answer = served.post(**wrong)
@@ -192,12 +249,12 @@ def test_a_job_stops_when_nobody_asks_for_it(served: Served) -> None:
         assert served.get("/api/health")["running"] == 1
     while served.get("/api/health")["running"]:
         time.sleep(0.05)
-    assert served.wait(job)["message"] == "Its client has gone."
+    assert served.wait(job)["message"] == "Its client disconnected."
     forgotten = served.submit(kind="sample", n=64, sampling=LONG)
     started = time.monotonic()
     while served.get("/api/health")["running"] or time.monotonic() - started < 1:
         time.sleep(0.1)
-    assert served.wait(forgotten)["message"] == "Nobody asked for it any more."
+    assert served.wait(forgotten)["message"] == "It was stopped, since no client requested it any more."
 
 
 def test_a_killed_worker_fails_its_job_alone(served: Served) -> None:
@@ -241,14 +298,67 @@ def test_requests_name_no_path(served: Served, runs: Path) -> None:
     ):
         answer = served.post(kind="sample", sampling=sampling)
         assert answer.status_code == 422
-        assert answer.json()["where"].startswith("sample.sampling.")
+        assert answer.json()["where"].startswith("sampling.")
     assert served.post(kind="vary", source={"file": str(runs)}).status_code == 422
+    secret = served.post(kind="solve", source={"file": "0" * 16}, given="mask=/etc/passwd")
+    assert secret.json()["where"] == "given"
+    assert "Unknown measurement 'mask'" in secret.json()["error"]
     made = served.run(kind="sample")
     here = f"/api/jobs/{made['id']}/files"
     for name in ("..%2f..%2fetc%2fpasswd", "show.html", "%2e%2e", "a\\b"):
         assert served.client.get(f"{here}/{name}").status_code == 404
     assert served.client.get("/static/..%2fschema.py").status_code == 404
     assert served.client.post("/api/files?suffix=../x", content=b"x").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("request_", "where", "words"),
+    [
+        ({"kind": "draw"}, "kind", "sample, vary, inpaint"),
+        ({}, "kind", "sample, vary, inpaint"),
+        ({"kind": "sample", "sampling": {"guide": 1}}, "sampling.guide", "not permitted"),
+        ({"kind": "sample", "cond": {"label": ["7"]}}, "cond.label", "a valid boolean or a valid integer or"),
+        ({"kind": "sample", "n": 0}, "n", "greater than or equal to 1"),
+        ({"kind": "sample", "n": 65}, "n", "n=65 is more than 64"),
+        ({"kind": "sample", "stages": {"up": {}}}, "stages", "The model image has no stages."),
+        ({"kind": "vary"}, "source", "Field required"),
+        ({"kind": "vary", "source": {}}, "source", 'give either "job", with "sample", or "file"'),
+        ({"kind": "inpaint", "model": "audio", "source": {"file": "0" * 16}, "gap": [""]}, "gap.0", "at least 1"),
+        ({"kind": "restore", "source": {"file": "0" * 16}}, "kind", "the model image can sample, vary"),
+        ({"kind": "solve", "source": {"file": "0" * 16}, "given": "grey", "how": "x"}, "given", "'grey'"),
+        ({"kind": "solve", "source": {"file": "0" * 16}, "given": "mean=2", "how": "x"}, "how", "'x'"),
+    ],
+)
+def test_errors_name_the_field_of_the_request(request_: dict[str, Any], where: str, words: str, served: Served) -> None:
+    answer = served.client.post("/api/jobs", json=request_)
+    assert answer.status_code == 422
+    assert answer.json()["where"] == where
+    assert words in answer.json()["error"]
+
+
+def test_failed_jobs_name_fields_of_requests(served: Served) -> None:
+    """No message of a job speaks of an option of the command line, or of the configuration's section `sample`."""
+    image, letters = (
+        {"job": served.run(kind="sample", model=name, sampling={"steps": 2})["id"]} for name in ("image", "sequence")
+    )
+    ethane = {"file": served.upload(ETHANE.encode(), "xyz")}
+    for request, words in (
+        ({"kind": "inpaint", "source": image, "gap": ["9,9:12,12"]}, "in which gap and keep count"),
+        ({"kind": "inpaint", "source": image, "keep": ["0,0:8,8"]}, "Change gap, keep or mask."),
+        ({"kind": "inpaint", "source": image, "add": "3"}, "add 3: the domain image cannot add places"),
+        (
+            {"kind": "inpaint", "model": "sequence", "source": letters, "mask": "MASK"},
+            "reads no masks from files. Use gap",
+        ),
+        ({"kind": "inpaint", "model": "molecule", "source": ethane, "add": "0"}, "add 0: specify how many atoms"),
+        ({"kind": "sample", "sampling": {"sampler": "best"}}, "sampling.sampler"),
+        ({"kind": "sample", "sampling": {"guidance_method": "best"}}, "sampling.guidance_method"),
+    ):
+        if "mask" in request:
+            request["mask"] = served.upload(mask_of(np.ones((8, 8), bool)), "png")
+        message = served.failure(**request)
+        assert words in message, message
+        assert not re.search(r"--[a-z]|\bsample\.", message), message
 
 
 JSON = st.recursive(
@@ -275,7 +385,7 @@ KEYS = st.sampled_from(
         "steps",
     ]
 )
-KINDS = st.sampled_from(["sample", "vary", "inpaint", "interpolate", "film", "other"])
+KINDS = st.sampled_from(["sample", "vary", "inpaint", "interpolate", "film", "solve", "restore", "other"])
 
 
 @settings(max_examples=60, deadline=None)

@@ -102,7 +102,7 @@ def test_a_tracker_that_fails_warns_once_and_training_goes_on(
         run = watched(tmp_path / "run", seed=seed, **keys(notes, fail))
     said = [str(one.message) for one in caught if "track=notes" in str(one.message)]
     what = "OSError: the pencil breaks" if seed == 0 else "SystemExit: 3"
-    assert said == [f"track=notes failed: {what}. Training goes on without it."]
+    assert said == [f"track=notes failed: {what}. Training continues without it."]
     assert [line["step"] for line in run.records()] == list(range(1, 13))
 
 

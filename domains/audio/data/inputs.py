@@ -83,7 +83,7 @@ def check_rate(path: Path, rate: int, what: str) -> None:
         raise UserError(f"{path} cannot be read as a sound: {why(error)}") from error
     if found != rate:
         raise UserError(
-            f"{path} has a sample rate of {found} Hz, but {what} has {rate} Hz. Leave out --measured if the file is to "
+            f"{path} has a sample rate of {found} Hz, but {what} has {rate} Hz. Leave out measured if the file is to "
             "be measured."
         )
 

@@ -208,7 +208,7 @@ class Upsample:
         sound = read_sound(path, self.data.model_copy(update=at_low_rate))
         header = Header(path.name, *header_numbers(path))
         if header.rate != low:
-            advice = f" Pass --degrade to resample it to {low} Hz first." if header.rate > low else ""
+            advice = f" Set degrade to resample it to {low} Hz first." if header.rate > low else ""
             raise UserError(
                 f"{path} has a sample rate of {header.rate} Hz; the model upsamples {low} to {rate} Hz.{advice}"
             )

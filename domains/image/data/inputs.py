@@ -61,14 +61,14 @@ def read_whole(paths: Sequence[Path], data: ImageData) -> Tensor:
     return torch.stack(images)
 
 
-def read_mask(path: Path, files: Sequence[Path], data: ImageData, option: str = "--mask ") -> Tensor:
+def read_mask(path: Path, files: Sequence[Path], data: ImageData, option: str = "mask ") -> Tensor:
     """Return where a picture is white, or transparent, booleans (S, S), resized and cut as the examples are.
 
     Arguments:
         path: The picture; pixels from half of full brightness on are white.
         files: Files of the examples, whose size it has unless it has the model's; [] for held-out examples.
         data: Gives the size S of the model's images.
-        option: What stands before the path on the command line.
+        option: What stands before the path in messages.
 
     Raises:
         UserError: The picture cannot be read, or has another size.
@@ -108,8 +108,8 @@ def region(text: str, height: int, width: int) -> Tensor:
     left, top, right, bottom = map(int, corners.groups())
     if right > width or bottom > height:
         raise UserError(
-            f"{text} exceeds the model's images of {width} x {height} pixels, in which --gap and --keep count. A "
-            "--mask of the size of a file marks parts of this file."
+            f"{text} exceeds the model's images of {width} x {height} pixels, in which gap and keep count. A "
+            "mask of the size of a file marks parts of this file."
         )
     if left >= right or top >= bottom:
         raise UserError(f"{text} contains no pixel: the first corner is the upper left, the second the lower right.")

@@ -187,7 +187,7 @@ def parse_added_atoms(text: str, elements: Sequence[int]) -> tuple[int, dict[int
     counts = None if is_number else dict(zip(elements, read_formula(text, symbols(elements)).values(), strict=True))
     count = int(text) if counts is None else sum(counts.values())
     if not count:
-        raise UserError(f"--add {text}: specify how many atoms to add, such as 6, or which, such as C2H4.")
+        raise UserError(f"add {text}: specify how many atoms to add, such as 6, or which, such as C2H4.")
     return count, counts
 
 

@@ -2,7 +2,7 @@
 //
 // A browser allows a page few WebGL contexts. So one hidden viewer renders images of the molecules that scroll into view,
 // and at most MAX_LIVE interactive viewers are open; the oldest closes for a new one. load3Dmol, defined before this
-// script, loads 3Dmol.js.
+// script, loads 3Dmol.js. Molecules in an element with data-live are interactive from the start.
 (() => {
   "use strict";
   const MAX_LIVE = 4, WIDE = 312, HIGH = 260, WIDTH = 150, HEIGHT = 110;
@@ -16,7 +16,9 @@
     for (const { target, isIntersecting } of entries) waiting[isIntersecting ? "add" : "delete"](target);
     requestAnimationFrame(next);
   });
-  const figures = () => groups.flatMap(group => [...group.querySelectorAll("figure[data-atoms]")]);
+  const lasting = groups.filter(group => "live" in group.dataset), changing = groups.filter(group => !lasting.includes(group));
+  const within = some => some.flatMap(group => [...group.querySelectorAll("figure[data-atoms]")]);
+  const figures = () => within(changing);
   const part = (figure, name) => figure.querySelector("." + name);
 
   function viewer(box) {
@@ -79,6 +81,14 @@
     part(figure, "flat").hidden = drawn;
   }
 
+  function begin(figure) { // with the size of its place, and without an end
+    const box = document.createElement("div");
+    box.style.cssText = "position:relative;width:100%;height:100%;cursor:grab;touch-action:pan-y";
+    part(figure, "still").hidden = true;
+    figure.prepend(box);
+    fill(viewer(box), figure);
+  }
+
   function open(figure) {
     if (live.some(one => one.figure == figure)) return;
     if (live.length == MAX_LIVE) close(live[0]);
@@ -121,7 +131,8 @@
     }
   }
 
-  for (const group of groups) {
+  within(lasting).forEach(begin);
+  for (const group of changing) {
     const bar = document.createElement("div");
     bar.className = "molecules-mode";
     bar.style.cssText = "margin-bottom:8px;font:12px/1.4 sans-serif;color:#555";

@@ -46,6 +46,13 @@ class NamesSamplers(Protocol):
         """Return the samplers of a configuration, some of which may need other options; () if the key is not read."""
 
 
+class NamesValues(Protocol):
+    """A process that lists the names that keys of a configuration can have, for completion in a shell."""
+
+    def values(self) -> Mapping[str, Collection[str]]:
+        """Return dotted keys -> names; * in a key stands for a name of the user's, as in parts.*.process."""
+
+
 class Varies(Protocol):
     """A process that can start from given states with part of the noise added.
 

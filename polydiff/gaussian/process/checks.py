@@ -17,8 +17,8 @@ from polydiff.support.errors import UserError, attempt
 from polydiff.support.nested import get_dotted
 
 
-def check_names(config: Config) -> None:
-    """Raise UserError unless all names and options of a configuration exist and are compatible."""
+def registries() -> dict[str, Registry[Any]]:
+    """Return the keys whose values are names, besides those of the section `sample`, with the registries of these."""
     from polydiff.gaussian.loss.noise_levels import TIMES
     from polydiff.gaussian.loss.norms import NORMS
     from polydiff.gaussian.loss.weightings import WEIGHTINGS
@@ -26,7 +26,7 @@ def check_names(config: Config) -> None:
     from polydiff.gaussian.schedule.base import SCHEDULES
     from polydiff.gaussian.target import TARGETS
 
-    registries: dict[str, Registry[Any]] = {
+    return {
         "schedule": SCHEDULES,
         "target": TARGETS,
         "loss.objective": OBJECTIVES,
@@ -34,7 +34,20 @@ def check_names(config: Config) -> None:
         "loss.weighting": WEIGHTINGS,
         "loss.times": TIMES,
     }
-    check_chosen(config.model_dump(), registries)
+
+
+def sampling_registries() -> dict[str, Registry[Any]]:
+    """Return the keys of the section `sample` whose values are names, with the registries of these."""
+    from polydiff.gaussian.guidance.method import GUIDANCE
+    from polydiff.gaussian.sampling.plan import SAMPLERS
+    from polydiff.gaussian.sampling.spacing import SPACINGS
+
+    return {"sample.sampler": SAMPLERS, "sample.spacing": SPACINGS, "sample.guidance_method": GUIDANCE}
+
+
+def check_names(config: Config) -> None:
+    """Raise UserError unless all names and options of a configuration exist and are compatible."""
+    check_chosen(config.model_dump(), registries())
     check_role(config.backbone.name, "denoiser", "learn=denoise")
     check_sampling(config, config.sample)
     check_abilities(config)
@@ -44,16 +57,7 @@ def check_names(config: Config) -> None:
 
 def check_sampling(config: Config, how: SampleConfig) -> None:
     """Raise UserError if a name or an option of sampling does not exist, or does not suit the configuration."""
-    from polydiff.gaussian.guidance.method import GUIDANCE
-    from polydiff.gaussian.sampling.plan import SAMPLERS
-    from polydiff.gaussian.sampling.spacing import SPACINGS
-
-    registries: dict[str, Registry[Any]] = {
-        "sample.sampler": SAMPLERS,
-        "sample.spacing": SPACINGS,
-        "sample.guidance_method": GUIDANCE,
-    }
-    check_chosen({**config.model_dump(), "sample": how.model_dump()}, registries)
+    check_chosen({**config.model_dump(), "sample": how.model_dump()}, sampling_registries())
 
 
 def check_abilities(config: Config) -> None:

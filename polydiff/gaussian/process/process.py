@@ -5,7 +5,7 @@ Symbols: s noise level, eps standard normal noise on the space.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.likelihood.terms import decoder_level
 from polydiff.gaussian.objective.base import build_objective, own_samplers
 from polydiff.gaussian.process.bounds import BOUNDS, GaussianBound
-from polydiff.gaussian.process.checks import check_names
+from polydiff.gaussian.process.checks import check_names, registries, sampling_registries
 from polydiff.gaussian.process.plan import GaussianPlan, checked, in_precision, plan_of
 from polydiff.gaussian.sampling.execute import sample
 from polydiff.gaussian.sampling.plan import SAMPLERS
@@ -50,6 +50,9 @@ class GaussianProcess:
 
     def check(self, config: Config) -> None:
         check_names(config)
+
+    def values(self) -> Mapping[str, Collection[str]]:
+        return {key: [*names] for key, names in (registries() | sampling_registries()).items()}
 
     def network(self, config: Config, domain: Domain, device: torch.device) -> Denoiser:
         with torch.random.fork_rng(devices=[]):

@@ -43,7 +43,7 @@ def kept(
     """
     domain = model.domain
     if add and not provides(domain, Grows):
-        raise UserError(f"--add {add}: the domain {model.config.domain} cannot add places to its examples.")
+        raise UserError(f"add {add}: the domain {model.config.domain} cannot add places to its examples.")
     mask = torch.ones(1, dtype=torch.bool) if white is None else ~white
     mask = known_in(model, given, gaps, keeps) if gaps or keeps else mask
     if provides(domain, HasBlanks):
@@ -55,7 +55,7 @@ def kept(
     x, space, each = as_parts(given.x), as_product(given.space), as_parts(masks)
     if not any(bool((unknown_in(x[name], each[name], space.parts[name]) > 0).any()) for name in x):
         blanks = " or write _ for letters to generate" if provides(domain, HasBlanks) else ""
-        raise UserError(f"All parts are kept, so there is nothing to generate. Change --gap, --keep or --mask{blanks}.")
+        raise UserError(f"All parts are kept, so there is nothing to generate. Change gap, keep or mask{blanks}.")
     return given, masks
 
 
@@ -66,7 +66,7 @@ def white_in(model: Model, path: Path, files: Sequence[Path]) -> Tensor:
         UserError: The domain reads no masks, or this one does not fit.
     """
     if not provides(model.domain, ReadsMasks):
-        raise UserError(f"--mask {path}: the domain {model.config.domain} reads no masks from files. Use --gap.")
+        raise UserError(f"mask {path}: the domain {model.config.domain} reads no masks from files. Use gap.")
     return model.domain.read_mask(path, files)
 
 

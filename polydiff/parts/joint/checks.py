@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from polydiff.contract.names import check_chosen, check_options
 from polydiff.contract.sections.parts import parts_in
 from polydiff.gaussian.objective.base import build_objective
-from polydiff.gaussian.process.checks import check_names
+from polydiff.gaussian.process.checks import check_names, registries, sampling_registries
 from polydiff.parts.checks import check_absent, check_schedule
 from polydiff.parts.joint.part_sampling import divided, sampling_of, with_lead_options
 from polydiff.parts.kernel import KERNELS, is_by_size
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 
 GAUSSIAN = "gaussian"
 """Kernel of parts of real numbers."""
+
+
+def values_of_keys() -> dict[str, list[str]]:
+    """Return the names that keys can have (`core.process.abilities.NamesValues`), of the first part and of each."""
+    entries = [KERNELS[name] for name in KERNELS]
+    own = {
+        "process": [GAUSSIAN, *KERNELS],
+        "schedule": [*LEVEL_SCHEDULES],
+        "weighting": sorted({name for entry in entries for name in entry.weightings}),
+        "sampler": sorted({name for entry in entries for name in entry.samplers}),
+    }
+    lead = {key: [*names] for key, names in (registries() | sampling_registries()).items()}
+    return lead | {f"parts.*.{key}": names for key, names in own.items()}
 
 
 def check_joint(config: Config) -> None:

@@ -24,7 +24,7 @@ from polydiff.parts.bound import PartsBound
 from polydiff.parts.checks import check_strength, check_unrepeated
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import BOUNDS, JointBound
-from polydiff.parts.joint.checks import GAUSSIAN, check_joint
+from polydiff.parts.joint.checks import GAUSSIAN, check_joint, values_of_keys
 from polydiff.parts.joint.clock import GaussianLead, JointClock, Lead, ScheduledLead
 from polydiff.parts.joint.coupling import Coupling
 from polydiff.parts.joint.given import JointInpainting, check_given
@@ -74,6 +74,9 @@ class JointProcess:
     @property
     def keys(self) -> Collection[str]:
         return KEYS
+
+    def values(self) -> Mapping[str, Collection[str]]:
+        return values_of_keys()
 
     def check(self, config: Config) -> None:
         check_joint(config)

@@ -1,7 +1,7 @@
 // The server's API: jobs that are sent, watched and fetched.
 export class Problem extends Error {}
 
-async function asked(address, options) {
+async function request(address, options) {
   let answer;
   try {
     answer = await fetch(address, options);
@@ -9,38 +9,38 @@ async function asked(address, options) {
     throw new Problem("The server does not answer. Is it still running?");
   }
   if (answer.ok) return answer;
-  const told = await answer.json().catch(() => ({}));
-  const problem = new Problem([told.where, told.error ?? `Status ${answer.status}`].filter(Boolean).join(": "));
+  const found = await answer.json().catch(() => ({}));
+  const problem = new Problem([found.error?.startsWith(found.where) ? "" : found.where, found.error ?? `Status ${answer.status}`].filter(Boolean).join(": "));
   problem.status = answer.status;
   problem.after = Number(answer.headers.get("retry-after")) || 0;
   throw problem;
 }
 
-export const get = async address => (await asked(address)).json();
-export const text = async address => (await asked(address)).text();
-export const bytes = async address => (await asked(address)).arrayBuffer();
+export const get = async address => (await request(address)).json();
+export const text = async address => (await request(address)).text();
+export const bytes = async address => (await request(address)).arrayBuffer();
 
 const wait = (seconds, signal) => new Promise((done, failed) => {
   const timer = setTimeout(done, 1000 * seconds);
   signal.addEventListener("abort", () => { clearTimeout(timer); failed(new Problem("Cancelled.")); });
 });
 
-async function send(request, says, signal) {
+async function send(job, report, signal) {
   for (;;) {
     try {
-      const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(request) };
-      return await (await asked("/api/jobs", options)).json();
+      const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(job) };
+      return await (await request("/api/jobs", options)).json();
     } catch (problem) {
       if (problem.status !== 429) throw problem;
-      says({ state: "full", after: problem.after });
+      report({ state: "full", after: problem.after });
       await wait(problem.after || 1, signal);
     }
   }
 }
 
-// Sends a job, tells its status as it changes, and returns its results.
-export async function run(request, says, signal) {
-  const job = await send(request, says, signal);
+// Sends a job, reports its status as it changes, and returns its results.
+export async function run(wanted, report, signal) {
+  const job = await send(wanted, report, signal);
   const here = `/api/jobs/${job.id}`;
   const over = await new Promise((done, failed) => {
     const stream = new EventSource(`${here}/events`);
@@ -52,7 +52,7 @@ export async function run(request, says, signal) {
     });
     stream.onmessage = event => {
       const status = JSON.parse(event.data);
-      says(status);
+      report(status);
       if (["done", "failed", "cancelled"].includes(status.state)) { end(); done(status); }
     };
     stream.onerror = () => { end(); failed(new Problem("The connection to the server was lost.")); };
@@ -62,6 +62,6 @@ export async function run(request, says, signal) {
 }
 
 export async function upload(data, suffix) {
-  const answer = await asked(`/api/files?suffix=${encodeURIComponent(suffix)}`, { method: "POST", body: data });
+  const answer = await request(`/api/files?suffix=${encodeURIComponent(suffix)}`, { method: "POST", body: data });
   return (await answer.json()).id;
 }

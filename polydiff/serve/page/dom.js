@@ -37,5 +37,6 @@ export function slider({ label, least, most, step, value, empty = false }) {
   return input;
 }
 
+export const capital = word => word.charAt(0).toUpperCase() + word.slice(1);
 export const plural = (n, one, many = one + "s") => `${n} ${n === 1 ? one : many}`;
 export const short = value => typeof value === "number" && !Number.isInteger(value) ? String(+value.toPrecision(4)) : String(value);

@@ -1,5 +1,5 @@
-// Dialogs: variations, new parts, and the film of a sample.
-import { el, field, slider } from "./dom.js";
+// Dialogs: variations, new parts, inverse problems, restorations, and the film of a sample.
+import { capital, el, field, slider } from "./dom.js";
 import { mediumOf } from "./media.js";
 
 const dialog = document.getElementById("dialog");
@@ -12,17 +12,17 @@ function open(title, ...content) {
 dialog.addEventListener("close", () => { if (!dialog.open) dialog.replaceChildren(); }); // it comes late
 
 function foot(label, start) {
-  const says = el("p", { class: "says", role: "status" });
+  const status = el("p", { class: "says", role: "status" });
   const go = el("button", { type: "button", class: "main" }, label);
   go.onclick = async () => {
     try {
       await start();
     } catch (error) {
-      says.textContent = error.message;
-      says.classList.add("alarm");
+      status.textContent = error.message;
+      status.classList.add("alarm");
     }
   };
-  return el("div", { class: "foot" }, says, go);
+  return el("div", { class: "foot" }, status, go);
 }
 
 const count = (value, most) => el("input", { type: "number", min: 1, max: most, step: 1, value });
@@ -53,6 +53,45 @@ export async function inpaint(sample, limits, start, upload) {
       start(request);
     }));
   picked.start?.();
+}
+
+const check = () => el("input", { type: "checkbox" });
+const tick = (input, label) => el("label", { class: "tick" }, input, " ", label);
+
+// What is known of the example, of which the model makes whole ones: a kind of measurement and its value.
+export async function solve(sample, card, limits, start) {
+  const examples = new Map(card.measurements.map(text => text.split("=")).map(([name, value]) => [name, value]));
+  const kind = el("select", {}, ...[...examples.keys()].map(name => el("option", { value: name }, name)));
+  const value = el("input", { type: "text", spellcheck: "false", autocomplete: "off" });
+  const method = el("select", {}, ...card.solvers.map(name => el("option", { value: name, selected: name === "moments" }, name)));
+  const noise = el("input", { type: "number", min: 0, max: 10, step: "any", value: 0 });
+  const n = count(Math.min(4, limits.samples), limits.samples), measured = check();
+  const picture = await mediumOf(sample.file).view(sample.url, sample);
+  const row = field("Value", value);
+  kind.onchange = () => { value.value = examples.get(kind.value) ?? ""; row.hidden = examples.get(kind.value) === undefined; };
+  kind.onchange();
+  open("Solve: examples that agree with what is known", el("div", { class: "stage media" }, picture),
+    field("Known", kind, "Kind of measurement: only this of the example is given to the model"), row,
+    field("Noise", noise, "Standard deviation of noise on the measurement; 1 is white or full scale"),
+    field("Method", method), field("Samples", n),
+    card.measured && sample.source.file ? tick(measured, "The file is the measurement itself") : null,
+    foot("Solve", () => {
+      const given = value.value.trim() ? `${kind.value}=${value.value.trim()}` : kind.value;
+      const request = { kind: "solve", source: sample.source, given, measured: measured.checked, noise: Number(noise.value), how: method.value, n: Number(n.value) };
+      dialog.close();
+      start(request);
+    }));
+}
+
+export async function restore(sample, card, limits, start) {
+  const degrade = check(), n = count(1, limits.samples);
+  const picture = await mediumOf(sample.file).view(sample.url, sample);
+  open(capital(card.task), el("div", { class: "stage media" }, picture), field("Samples", n),
+    tick(degrade, "It is a whole example: degrade it first"),
+    foot(capital(card.task), () => {
+      dialog.close();
+      start({ kind: "restore", source: sample.source, degrade: degrade.checked, n: Number(n.value) });
+    }));
 }
 
 export function film(sample, results) {

@@ -27,7 +27,7 @@ export async function pick(url, sample) {
     const radius = brush.value / 2;
     pen.fillStyle = paint;
     pen.globalCompositeOperation = erasing ? "destination-out" : "source-over";
-    for (let i = Math.floor(x - radius); i <= x + radius; i++) // whole pixels: a mask knows no half of one
+    for (let i = Math.floor(x - radius); i <= x + radius; i++) // whole pixels: a mask has no halves
       for (let j = Math.floor(y - radius); j <= y + radius; j++)
         if (Math.hypot(i + .5 - x, j + .5 - y) <= Math.max(radius, .5)) pen.fillRect(i, j, 1, 1);
   };

@@ -1,41 +1,41 @@
 // The page: the models, the form, the job that runs, and the results.
 import { get, Problem, run, upload } from "./api.js";
-import { el, plural } from "./dom.js";
+import { capital, el, plural } from "./dom.js";
 import * as dialogs from "./edit.js";
 import { Form } from "./form.js";
-import { mediumOf, suffix } from "./media.js";
+import { ending, mediumOf } from "./media.js";
 import { useScripts } from "./molecule.js";
 import { add } from "./results.js";
 
 const by = id => document.getElementById(id);
 let card, limits, form, running = null, first = null;
 
-function say(text, alarm = false) {
+function note(text, alarm = false) {
   by("status").textContent = text;
   by("status").classList.toggle("alarm", alarm);
 }
 
-function tell(status) {
+function show(status) {
   by("progress").hidden = status.state === "full";
   by("progress").value = status.progress ?? 0;
-  if (status.state === "full") say(`The queue is full. Trying again in ${status.after} s.`);
-  else if (status.state === "queued") say(status.position ? `Waiting: ${plural(status.position, "job")} before this one.` : "Waiting.");
-  else if (status.state === "running") say(`${Math.round(100 * status.progress)} %`);
+  if (status.state === "full") note(`The queue is full. Trying again in ${status.after} s.`);
+  else if (status.state === "queued") note(status.position ? `Waiting: ${plural(status.position, "job")} before this one.` : "Waiting.");
+  else if (status.state === "running") note(`${Math.round(100 * status.progress)} %`);
 }
 
-// Runs a job, with the form locked, and returns its results; null if it failed, which is told.
+// Runs a job, with the form locked, and returns its results; null if it failed, with the reason on the page.
 async function compute(request) {
-  if (running) return say("Wait until the current job has ended, or cancel it.", true), null;
+  if (running) return note("Wait until the current job has ended, or cancel it.", true), null;
   running = new AbortController();
   by("go").disabled = true;
   by("cancel").hidden = false;
   try {
-    const results = await run(request, tell, running.signal);
-    say("");
+    const results = await run(request, show, running.signal);
+    note("");
     return results;
   } catch (problem) {
     if (!(problem instanceof Problem)) console.error(problem);
-    say(problem.message, problem.message !== "Cancelled.");
+    note(problem.message, problem.message !== "Cancelled.");
     return null;
   } finally {
     running = null;
@@ -44,6 +44,7 @@ async function compute(request) {
   }
 }
 
+const FROM_EXAMPLES = ["vary", "inpaint", "interpolate", "solve", "restore"];
 const able = kind => card.actions.includes(kind);
 
 // What can be done with a sample of the chosen model.
@@ -52,8 +53,10 @@ function acts(filmed) {
   if (able("vary")) found.push(["Vary", sample => chosen(sample, () => dialogs.vary(sample, limits, request => edit("Variations", sample, request)))]);
   if (able("inpaint")) found.push(["Inpaint", sample => chosen(sample, () => mediumOf(sample.file).pick
     ? dialogs.inpaint(sample, limits, request => edit("A part again", sample, request), upload)
-    : say("Parts of this kind of example can be chosen over the API only.", true))]);
+    : note("Parts of this kind of example can be chosen over the API only.", true))]);
   if (able("interpolate")) found.push(["Interpolate", between]);
+  if (able("solve")) found.push(["Solve", sample => chosen(sample, () => dialogs.solve(sample, card, limits, request => edit(`Given ${request.given}`, sample, request)))]);
+  if (able("restore")) found.push([capital(card.task), sample => chosen(sample, () => dialogs.restore(sample, card, limits, request => edit(capital(card.task), sample, request)))]);
   if (able("film") && filmed) found.push(["Film", film]);
   return found;
 }
@@ -62,13 +65,14 @@ async function chosen(sample, open) {
   try {
     await open();
   } catch (error) {
-    say(error.message, true);
+    note(error.message, true);
   }
 }
 
 async function edit(title, sample, request) {
   const cond = request.add ? form.cond() : { ...own(sample.cond), ...form.cond() }; // a sample keeps what the form leaves open
-  const results = await compute({ ...form.common(), cond, sampling: form.how(), ...request });
+  const sampling = request.kind === "solve" ? form.changes() : form.how();
+  const results = await compute({ ...form.common(), cond, sampling, ...request });
   if (results) await add(by("results"), title, { ...results, before: sample }, acts(false));
 }
 
@@ -76,12 +80,12 @@ async function between(sample, figure) {
   if (!first) {
     first = { sample, figure };
     figure.classList.add("chosen");
-    return say("Now choose the other end: Interpolate at another sample. The same one again ends the choice.");
+    return note("Now choose the other end: Interpolate at another sample. The same one again ends the choice.");
   }
   const a = first;
   a.figure.classList.remove("chosen");
   first = null;
-  if (a.sample === sample) return say("");
+  if (a.sample === sample) return note("");
   const shares = [0, 1, 2, 3, 4, 5, 6].map(i => i / 6);
   const results = await compute({ ...form.common(), cond: same(a.sample.cond, sample.cond), kind: "interpolate", a: a.sample.source, b: sample.source, shares });
   if (results) await add(by("results"), "Between two", results, acts(false));
@@ -103,6 +107,7 @@ async function film(sample) {
 
 async function draw() {
   const n = Number(form.n.value), request = { ...form.common(), kind: "sample", n, sampling: form.how() };
+  if (card.stages.length) request.stages = form.stageChanges();
   if (!by("form").checkValidity()) return by("form").reportValidity();
   const results = await compute(request);
   if (!results) return;
@@ -112,13 +117,13 @@ async function draw() {
 
 async function ownFile(file) {
   if (!file) return;
-  if (file.size > limits.upload) return say(`${file.name} is larger than this server takes.`, true);
+  if (file.size > limits.upload) return note(`${file.name} is larger than this server takes.`, true);
   try {
-    const kind = suffix(file.name), sample = { file: file.name, url: URL.createObjectURL(file), source: { file: await upload(file, kind) } };
+    const kind = ending(file.name), sample = { file: file.name, url: URL.createObjectURL(file), source: { file: await upload(file, kind) } };
     await add(by("results"), `Your file ${file.name}`, { samples: [sample] }, acts(false));
-    say("");
+    note("");
   } catch (problem) {
-    say(problem.message, true);
+    note(problem.message, true);
   }
 }
 
@@ -127,9 +132,11 @@ function choose(name, models) {
   first = null;
   useScripts(card.scripts.map(one => `/api/models/${encodeURIComponent(card.name)}/scripts/${encodeURIComponent(one)}`));
   form = new Form(card, limits, by("conditions"), by("sampling"));
-  by("about").textContent = [card.domain, card.form, card.about, card.stages.length ? `stages ${card.stages.join(", ")}` : "", `step ${card.step.toLocaleString("en")}`]
+  by("about").textContent = [card.domain, card.form, card.about, card.stages.length ? `stages ${card.stages.map(stage => stage.name).join(", ")}` : "", `step ${card.step.toLocaleString("en")}`]
     .filter(Boolean).join(" \u00b7 ");
-  by("upload").hidden = !["vary", "inpaint", "interpolate"].some(able);
+  by("upload").hidden = !FROM_EXAMPLES.some(able);
+  form.n.closest(".field").hidden = by("go").hidden = !able("sample");
+  if (by("empty")) by("empty").textContent = able("sample") ? "Samples appear here." : `This model restores examples (${card.task}). Choose a file of yours on the form.`;
   document.title = `${card.name} \u00b7 polydiff`;
 }
 
@@ -146,4 +153,4 @@ async function start() {
   by("file").onchange = event => { ownFile(event.target.files[0]); event.target.value = ""; };
 }
 
-start().catch(problem => say(problem.message, true));
+start().catch(problem => note(problem.message, true));

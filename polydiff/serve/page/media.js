@@ -14,4 +14,5 @@ const unknown = {
 };
 
 export const suffix = name => name.slice(name.lastIndexOf(".") + 1).toLowerCase();
+export const ending = name => /(\.[a-z0-9]{1,8}){0,2}$/.exec(name.toLowerCase())[0].slice(1); // two parts of .mel.npz
 export const mediumOf = name => MEDIA[suffix(name)] ?? unknown;

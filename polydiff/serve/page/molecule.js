@@ -139,7 +139,7 @@ export async function pick(url) {
     element.choose = index => { chosen.add(index); numbers.value = [...chosen].join(","); paint(); };
   }
   async function parts() {
-    if (!numbers.value.trim() && !add.value.trim()) throw new Error("Choose atoms, or say which to add.");
+    if (!numbers.value.trim() && !add.value.trim()) throw new Error("Choose atoms, or name those to add.");
     return { ...(numbers.value.trim() ? { gap: [numbers.value.trim()] } : {}), ...(add.value.trim() ? { add: add.value.trim() } : {}) };
   }
   return { element, parts, start };

@@ -2,14 +2,14 @@
 import { el, plural, short } from "./dom.js";
 import { mediumOf } from "./media.js";
 
-const HOW = ["strength", "resample", "sampler", "steps", "guidance"];
+const HOW = ["strength", "resample", "measurement", "noise", "method", "sampler", "steps", "guidance"];
 
 export const captionOf = cond => Object.entries(cond ?? {})
   .filter(([, value]) => value !== "any").map(([name, value]) => name === "text" ? value : `${name} ${short(value)}`).join(", ");
 
 function words(title, results) {
-  const { facts } = results, said = HOW.filter(key => facts[key] !== undefined && !(key === "guidance" && facts[key] === 1));
-  const list = said.map(key => `${key} ${Array.isArray(facts[key]) ? facts[key].map(short).join(", ") : short(facts[key])}`);
+  const { facts } = results, keys = HOW.filter(key => facts[key] !== undefined && !(key === "guidance" && facts[key] === 1));
+  const list = keys.map(key => `${key} ${Array.isArray(facts[key]) ? facts[key].map(short).join(", ") : short(facts[key])}`);
   return [title, `seed ${facts.seed}`, ...list, `${short(results.seconds)} s`].join(" \u00b7 ");
 }
 
@@ -25,17 +25,18 @@ export async function add(place, title, results, acts) {
     ...(results.notes ?? []).map(note => el("p", { class: "note" }, note)), grid);
   remove.onclick = () => set.remove();
   place.prepend(set);
-  if (results.before) grid.append(await before(medium, results.before));
+  if (results.before) grid.append(await beside(results.before, "before"));
+  if (results.given) grid.append(await beside({ file: results.given, url: results.given }, "known"));
   for (const [i, sample] of results.samples.entries()) grid.append(await card(medium, results, sample, i, acts));
   if (medium.layout === undefined && results.id)
     set.append(el("iframe", { src: `/api/jobs/${results.id}/page`, sandbox: "allow-scripts", title: "The samples as their domain shows them" }));
   return set;
 }
 
-// The example that others were made of, to compare them with.
-async function before(medium, sample) {
-  const media = el("div", { class: "media" }, await medium.view(sample.url, sample));
-  return el("figure", { class: "card", "aria-label": "before" }, media, el("figcaption", { class: "caption" }, "before"));
+// The example that others were made of, or what was known of it, to compare them with.
+async function beside(sample, label) {
+  const media = el("div", { class: "media" }, await mediumOf(sample.file).view(sample.url, sample));
+  return el("figure", { class: "card", "aria-label": label }, media, el("figcaption", { class: "caption" }, label));
 }
 
 async function card(medium, results, sample, i, acts) {

@@ -141,7 +141,7 @@ async def watch(engine: Engine, job: JobRecord) -> AsyncIterator[str]:
         job.watchers -= 1
         job.touch()
         if not job.watchers:
-            await engine.cancel(job, "Its client has gone.")
+            await engine.cancel(job, "Its client disconnected.")
 
 
 async def results(request: Request) -> Response:
@@ -156,7 +156,8 @@ async def results(request: Request) -> Response:
         Frame(level=one["level"], state=f"{here}/{one['state']}", estimate=f"{here}/{one['estimate']}")
         for one in film.get("frames", [])
     ]
-    return answer(Results(id=job.id, facts=facts, samples=samples, frames=frames, notes=job.notes))
+    given = f"{here}/{job.given}" if job.given else ""
+    return answer(Results(id=job.id, facts=facts, samples=samples, given=given, frames=frames, notes=job.notes))
 
 
 async def file(request: Request) -> Response:
@@ -190,7 +191,7 @@ async def post_file(request: Request) -> Response:
     """Upload a file of an example, or of a mask; the domain's reader checks it when a job uses it."""
     suffix = "." + request.query_params.get("suffix", "").lower().lstrip(".")
     if not SUFFIX.fullmatch(suffix):
-        return problem(422, 'Say the kind of file in the address, such as "?suffix=png".', "suffix")
+        return problem(422, 'Give the kind of file in the address, such as "?suffix=png".', "suffix")
     data = await body_of(request, engine_of(request).limits.upload)
     if not data:
         return problem(422, "The file is empty.")
@@ -227,4 +228,4 @@ ROUTES = [
     ("/api/openapi.json", "GET", openapi),
     ("/api/docs", "GET", docs),
 ]
-"""Path, method and handler of everything that can be asked for."""
+"""Path, method and handler of each address."""

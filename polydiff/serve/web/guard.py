@@ -80,7 +80,7 @@ class Guard:
             return 403, "Pages of other sites may not use this server."
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
             if headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document":
-                return None  # somebody followed a link; what it shows, the other page cannot read
+                return None  # a link was followed; the other page cannot read what it shows
             return 403, "Pages of other sites may not use this server."
         return None
 

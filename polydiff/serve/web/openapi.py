@@ -10,14 +10,13 @@ from pydantic.json_schema import models_json_schema
 
 from polydiff.machine.environment import version
 from polydiff.serve.answers import Health, JobStatus, ModelCard, Models, Problem, Results, Uploaded
-from polydiff.serve.schema import Film, Inpaint, Interpolate, Sample, Vary
+from polydiff.serve.schema import KINDS
 
-JOBS: tuple[type[BaseModel], ...] = (Sample, Vary, Inpaint, Interpolate, Film)
 REFERENCE = "#/components/schemas/{model}"
 
 
 class Operation(NamedTuple):
-    """One thing that can be asked for.
+    """A method of an address.
 
     Attributes:
         path: Its address.
@@ -52,7 +51,7 @@ OPERATIONS = (
         {
             400: "The body is no JSON.", 404: "The model, the sample or the file does not exist.",
             413: "The body is too long.", 415: "The body is not sent as JSON.",
-            422: "A key, a value or a limit is wrong.", 429: "The queue is full; Retry-After says when to try again.",
+            422: "A key, a value or a limit is wrong.", 429: "The queue is full; Retry-After is the time to wait.",
         },
         "application/json",
     ),
@@ -60,7 +59,7 @@ OPERATIONS = (
     Operation("/api/jobs/{id}", "DELETE", "Stop a job", 200, JobStatus, GONE),
     Operation(
         "/api/jobs/{id}/events", "GET",
-        "How far a job is, as a stream of server-sent events; when nobody reads it any more, the job stops",
+        "How far a job is, as a stream of server-sent events; the job stops when its last reader disconnects",
         200, "text/event-stream", GONE,
     ),
     Operation(
@@ -70,21 +69,21 @@ OPERATIONS = (
     Operation("/api/jobs/{id}/page", "GET", "The domain's own page of the samples", 200, "text/html", GONE),
     Operation("/api/jobs/{id}/zip", "GET", "All files", 200, "application/zip", {**GONE, 409: "It has no files."}),
     Operation(
-        "/api/files", "POST", "Upload an example or a mask, as bytes; ?suffix=png says its kind", 201, Uploaded,
+        "/api/files", "POST", "Upload an example or a mask, as bytes; ?suffix=png is its kind", 201, Uploaded,
         {413: "The file is too large.", 422: "The suffix is missing, or the file is empty."},
         "application/octet-stream",
     ),
     Operation("/api/openapi.json", "GET", "This description", 200, "application/json", {}),
     Operation("/api/docs", "GET", "This description as a page", 200, "text/html", {}),
 )  # fmt: skip
-"""Everything that can be asked for under /api."""
+"""All addresses under /api."""
 
 
 @cache
 def document() -> dict[str, Any]:
     """Return the description as JSON."""
     answers = {each.answer for each in OPERATIONS if isinstance(each.answer, type)} | {Problem}
-    named = [(model, "validation") for model in JOBS] + [(model, "serialization") for model in answers]
+    named = [(model, "validation") for model in KINDS] + [(model, "serialization") for model in answers]
     named.sort(key=lambda pair: pair[0].__name__)
     _, schemas = models_json_schema(named, ref_template=REFERENCE)  # type: ignore[arg-type] # literals, widened
     paths: dict[str, Any] = {}
@@ -121,7 +120,7 @@ def body_schema(operation: Operation) -> dict[str, Any]:
     """Return what the body of a request is."""
     if operation.body != "application/json":
         return {}
-    kinds = {model.__name__.lower(): REFERENCE.format(model=model.__name__) for model in JOBS}
+    kinds = {model.__name__.lower(): REFERENCE.format(model=model.__name__) for model in KINDS}
     one_of = [{"$ref": reference} for reference in kinds.values()]
     return {"schema": {"oneOf": one_of, "discriminator": {"propertyName": "kind", "mapping": kinds}}}
 

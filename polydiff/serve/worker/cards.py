@@ -7,17 +7,31 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from polydiff.contract.abilities import Grows, HasBlanks, HasRegions, Reads, ReadsMasks
+from polydiff.contract.abilities import (
+    Grows,
+    HasBlanks,
+    HasMeasurements,
+    HasRegions,
+    Reads,
+    ReadsMasks,
+    task_conditions,
+)
 from polydiff.contract.domain import conditions_of
+from polydiff.contract.following import Fits, Scores
 from polydiff.contract.likeness import Encodes
-from polydiff.core.process.abilities import Inpaints, Interpolates, NamesSamplers, Varies
+from polydiff.contract.measurements import ReadsMeasured
+from polydiff.contract.sections.sampling import SampleConfig
+from polydiff.core.conditions import KNOWN
+from polydiff.core.process.abilities import Inpaints, Interpolates, NamesSamplers, Solves, Varies
 from polydiff.core.process.sampling import Traces
 from polydiff.gallery.page import scripts_of
 from polydiff.model.edit import of_examples
 from polydiff.model.model import Model
+from polydiff.model.solve import solving
 from polydiff.model.user_conditions import has_residual_states
 from polydiff.pipeline.chain import Chain, load
 from polydiff.pipeline.conditions import shareable
+from polydiff.pipeline.request import StageRequest
 from polydiff.report.closer import guides
 from polydiff.serve.worker.choices import Choice, choices
 from polydiff.support.errors import UserError
@@ -28,16 +42,14 @@ def load_models(runs: Sequence[str], weights: str, ema: float | None) -> dict[st
     """Return the models of runs and pipelines by the names of their folders; equal names get a number.
 
     Raises:
-        UserError: One cannot be loaded, or generates nothing by itself.
+        UserError: One cannot be loaded, or generates nothing.
     """
     found: dict[str, Model | Chain] = {}
     for run in runs:
         model = load(run, weights=weights, ema=ema)
-        if isinstance(model, Model) and has_residual_states(model):
-            raise UserError(f"{run} restores examples, such as recordings, and generates none by itself. Leave it out.")
         try:
             model.request()
-        except UserError as error:  # an autoencoder, say
+        except UserError as error:  # such as an autoencoder
             raise UserError(f"{run}: {error}") from error
         found[free_name(Path(run).resolve(), found)] = model
     return found
@@ -53,27 +65,25 @@ def free_name(path: Path, taken: Mapping[str, object]) -> str:
 def card(name: str, model: Model | Chain) -> dict[str, Any]:
     """Return what clients need to know of a model (`polydiff.serve.answers.ModelCard`), as JSON."""
     last = model.last if isinstance(model, Chain) else model
-    how = last.config.sample
-    own = last.denoiser
-    size = sum(p.numel() for p in own.parameters())
-    about = f"{last.config.backbone.name} with {size:,} weights, process {last.config.process}"
     domain, settable = last.domain, conditions(model)
+    chain = model if isinstance(model, Chain) else None
     return {
         "name": name,
         "domain": last.config.domain,
-        "about": about,
+        "about": about(last),
         "form": domain.form if provides(domain, Encodes) else "",
-        "stages": list(model.stages) if isinstance(model, Chain) else [],
+        "stages": stages(chain) if chain else [],
         "step": last.step,
         "weights": last.weights,
         "conditions": [asdict(one) for one in settable],
         "closed": closed(model, {one.name for one in settable}),
-        "defaults": {"steps": how.steps, "sampler": how.sampler, "guidance": how.guidance},
-        "samplers": [] if isinstance(model, Chain) else samplers(model),
-        "guided": any(map(guided, model.stages.values() if isinstance(model, Chain) else [model])),
-        "actions": pipeline_actions(model) if isinstance(model, Chain) else actions(model),
+        "defaults": defaults(last.config.sample),
+        "samplers": [] if chain else samplers(last),
+        "guided": any(map(guided, chain.stages.values() if chain else [last])),
+        "actions": pipeline_actions(chain) if chain else actions(last),
         "masks": provides(domain, ReadsMasks),
         "grows": provides(domain, Grows),
+        **({} if chain else restorations(last)),
         "scripts": list(scripts_of(domain)),
     }
 
@@ -118,15 +128,86 @@ def guided(model: Model) -> bool:
     return guides(model) and bool(shareable(model.domain)) and model.config.train.condition_dropout > 0
 
 
+def about(model: Model) -> str:
+    """Return the kind of network, its size and its process on one line."""
+    size = sum(p.numel() for p in model.denoiser.parameters())
+    return f"{model.config.backbone.name} with {size:,} weights, process {model.config.process}"
+
+
+def defaults(how: SampleConfig) -> dict[str, Any]:
+    """Return how a model draws if a request leaves it open."""
+    return {"steps": how.steps, "sampler": how.sampler, "guidance": how.guidance}
+
+
+def stages(chain: Chain) -> list[dict[str, Any]]:
+    """Return what clients need to know of each stage that draws (`polydiff.serve.answers.Stage`), as JSON."""
+    return [
+        {
+            "name": part.name,
+            "about": about(part.model),
+            "follows": part.follows,
+            "defaults": defaults(part.request.how),
+            "samplers": samplers(part.model),
+            "guided": guided(part.model),
+            **({"level": part.level, "levels": noise} if (noise := noise_of(part)) else {}),
+            **({"of": part.of} if provides(part.domain, Scores) else {}),
+        }
+        for part in chain.request().parts
+    ]
+
+
+def noise_of(part: StageRequest) -> tuple[float, float] | None:
+    """Return the least and greatest level of noise on what a stage follows; None: it was trained without."""
+    config = part.model.config
+    return config.input_noise if part.follows and provides(config, Fits) else None
+
+
 def actions(model: Model) -> list[str]:
     """Return what can be done with a model."""
-    process = model.process
-    found = ["sample"]
+    process, found = model.process, ["restore"] * bool(restored_task(model))
+    if has_residual_states(model):
+        return found
+    found = ["sample", *found]
     if provides(model.domain, Reads):
         found += ["vary"] * provides(process, Varies)
         found += ["inpaint"] * (provides(process, Inpaints) and has_parts(model))
         found += ["interpolate"] * provides(process, Interpolates)
+        found += ["solve"] * bool(solvers(model))
     return found + ["film"] * provides(model.request().plan, Traces)
+
+
+def restorations(model: Model) -> dict[str, Any]:
+    """Return what a model can restore, and from what."""
+    domain, methods = model.domain, solvers(model)
+    return {
+        "measurements": list(domain.measurements) if methods and provides(domain, HasMeasurements) else [],
+        "solvers": methods,
+        "measured": bool(methods) and provides(domain, ReadsMeasured),
+        "task": restored_task(model),
+    }
+
+
+def solvers(model: Model) -> list[str]:
+    """Return the methods by which a model solves inverse problems with measurements of its domain."""
+    if not (provides(model.domain, HasMeasurements) and provides(model.process, Solves)):
+        return []
+    return [name for name in model.process.solvers if solved_by(model, name)]
+
+
+def solved_by(model: Model, method: str) -> bool:
+    """Return whether a method works with a model as configured."""
+    try:
+        solving(model, method, {}, {})
+    except UserError:
+        return False
+    return True
+
+
+def restored_task(model: Model) -> str:
+    """Return the task of a model that restores examples from files of a degraded form; "" if it does not."""
+    if not model.restores or not task_conditions(model.domain) - {KNOWN}:
+        return ""
+    return str(getattr(model.config, "task", "restore"))
 
 
 def has_parts(model: Model) -> bool:

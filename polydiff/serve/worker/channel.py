@@ -1,8 +1,8 @@
 """Messages between the server and its worker: one JSON object a line, each with the key "what".
 
 To the worker: load (runs, weights, ema, plugins, limits), job (id, model, folder, job), stop (id).
-From the worker: ready (cards, scripts), failed (message), progress (id, share), done (id, notes), wrong (id, message),
-broken (id, message), stopped (id).
+From the worker: ready (cards, scripts), failed (message), progress (id, share), done (id, notes, given),
+wrong (id, message), broken (id, message), stopped (id).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What users can choose of samples: the conditions of a domain, with names of classes, ranges of numbers and texts.
 
-A domain says it in its own words: it draws conditions as of new samples and describes them. So every domain has
-choices, and nothing but these two methods is needed of it.
+They are found by two methods that every domain has: conditions are drawn as of new samples, and described.
 """
 
 from __future__ import annotations

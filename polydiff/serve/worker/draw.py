@@ -4,89 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from polydiff.contract.domain import Domain, Samples
-from polydiff.core.space import Batch
 from polydiff.core.streams import streams
 from polydiff.gallery.names import FILM
-from polydiff.model.edit import inpaint, interpolate, of_examples, read, vary
+from polydiff.model.edit import inpaint, interpolate, of_examples, vary
 from polydiff.model.model import Model
 from polydiff.model.origin import ModelOrigin, drawn
 from polydiff.model.parts.known import kept, white_in
 from polydiff.model.trace import trace
 from polydiff.pipeline.chain import Chain
-from polydiff.serve.limits import LARGER, Limits
-from polydiff.support.errors import UserError, amount
+from polydiff.serve.limits import Limits
+from polydiff.serve.worker.examples import example
+from polydiff.serve.worker.meter import Meter, check_steps
+from polydiff.serve.worker.restore import restored, solved
+from polydiff.support.errors import UserError
 
-EVERY = 0.1
-"""Least seconds between two reports of progress."""
-
-
-class Stopped(BaseException):
-    """The job is not wanted any more. No `except Exception` on its way keeps it, as none keeps Ctrl-C."""
-
-
-@dataclass
-class Meter:
-    """What is called before each call of a network: it stops a job, bounds it, and reports its progress.
-
-    Arguments:
-        report: Called with the share that is done.
-        stop: Set if the job should stop.
-        most: Most calls.
-        expected: Likely number of calls.
-    """
-
-    report: Callable[[float], None]
-    stop: threading.Event
-    most: float = math.inf
-    expected: float = math.inf
-    calls: int = 0
-    reported: float = field(default_factory=time.monotonic)
-
-    def __call__(self, *_: object) -> None:
-        """Count a call.
-
-        Raises:
-            Stopped: The job should stop.
-            UserError: These are more calls than the server allows.
-        """
-        if self.stop.is_set():
-            raise Stopped
-        self.calls += 1
-        if self.calls > self.most:
-            raise UserError(
-                f"This takes more than {self.most:,.0f} calls of the network, the limit of this server. Lower steps."
-            )
-        if (now := time.monotonic()) - self.reported > EVERY:
-            self.reported = now
-            self.report(min(self.calls / self.expected, 0.99))
-
-    def plan(self, calls: float | None, batches: int, limits: Limits, repeated: int = 1) -> None:
-        """Set the bounds of a job.
-
-        Arguments:
-            calls: Calls of the network for a batch, None if they vary.
-            batches: Number of batches.
-            limits: The server's.
-            repeated: How often its segments are run.
-        """
-        if calls is not None and calls * repeated > limits.calls:
-            raise UserError(
-                f"This takes {calls * repeated:,.0f} calls of the network for a sample, and this server allows "
-                f"{limits.calls:,}. Lower steps."
-            )
-        self.most = limits.calls * batches
-        self.expected = (calls or limits.calls / 4) * batches * repeated
+GIVEN = "given"
+"""Name, without its suffix, of the file with what a restoration started from."""
 
 
-def perform(job: Mapping[str, Any], model: Model | Chain, folder: Path, meter: Meter, limits: Limits) -> None:
+def perform(job: Mapping[str, Any], model: Model | Chain, folder: Path, meter: Meter, limits: Limits) -> str:
     """Compute a job and write its files to a new folder.
 
     Arguments:
@@ -96,17 +38,28 @@ def perform(job: Mapping[str, Any], model: Model | Chain, folder: Path, meter: M
         meter: Is called before each call of a network.
         limits: The server's.
 
+    Returns:
+        Name of the file with what a restoration started from; "": none.
+
     Raises:
         UserError: A condition, a name, a value or a file is wrong.
-        Stopped: `meter` says so.
+        Stopped: The job should stop.
     """
-    kinds = {"sample": sampled, "vary": varied, "inpaint": inpainted, "interpolate": interpolated}
-    if job["kind"] == "film":
-        write_film(job, as_run(model, "show the way to a sample"), folder, meter, limits)
-        return
-    samples = kinds[job["kind"]](job, model, meter, limits)
-    meter.report(0.99)
-    samples.save(folder)
+    match job["kind"]:
+        case "film":
+            write_film(job, as_run(model, "show the way to a sample"), folder, meter, limits)
+            return ""
+        case "solve" | "restore" as kind:
+            compute = {"solve": solved, "restore": restored}[kind]
+            samples, given = compute(job, one := as_run(model, kind), meter, limits)
+            samples.save(folder)
+            return write_one(one.domain, given, folder, GIVEN)
+        case kind:
+            draw = {"sample": sampled, "vary": varied, "inpaint": inpainted, "interpolate": interpolated}[kind]
+            samples = draw(job, model, meter, limits)
+            meter.report(0.99)
+            samples.save(folder)
+            return ""
 
 
 def as_run(model: Model | Chain, verb: str) -> Model:
@@ -118,18 +71,13 @@ def as_run(model: Model | Chain, verb: str) -> Model:
 
 def sampled(job: Mapping[str, Any], model: Model | Chain, meter: Meter, limits: Limits) -> Samples:
     """Return new samples, the same as `polydiff sample` draws."""
-    request = model.request(job["cond"], **job["sampling"])
+    stages = {"stages": job["stages"]} if isinstance(model, Chain) else {}
+    request = model.request(job["cond"], **stages, **job["sampling"])
     if isinstance(model, Model):
         check_steps(model.plan(**job["sampling"]).steps, limits)
     n = job["n"]
     meter.plan(request.evaluations(), math.ceil(n / request.batch_size), limits)
     return Samples.join(list(request.samples(range(n), job["seed"])))
-
-
-def check_steps(steps: int, limits: Limits) -> None:
-    """Raise UserError if the configured number of steps is more than the server allows."""
-    if steps > limits.steps:
-        raise UserError(f"steps={steps} is configured, and this server allows {limits.steps}. Set steps.")
 
 
 def varied(job: Mapping[str, Any], model: Model | Chain, meter: Meter, limits: Limits) -> Samples:
@@ -176,21 +124,6 @@ def interpolated(job: Mapping[str, Any], model: Model | Chain, meter: Meter, lim
     how = one.plan(guidance=1.0, sampler="heun", steps=job["steps"])  # as `interpolate` goes there and back
     facts = {**drawn(one, how, job["seed"], job["cond"]).facts, "shares": shares}
     return replace(Samples.join(made), origin=ModelOrigin(one.domain, facts))
-
-
-def example(model: Model, path: Path | str, n: int) -> Batch:
-    """Return n copies of the example in a file, read by the domain's own reader.
-
-    Raises:
-        UserError: The file holds another number of examples than one, or a much larger one than those of training.
-    """
-    given = read(model, [path] * n)
-    if given.space.batch != n:
-        raise UserError(f"The file holds {amount(given.space.batch // n, 'example')}. Give one of them.")
-    trained = model.domain.blank(streams(0, "probe", range(1)), {})[0].dim[0]
-    if float(given.space.dim.max()) > LARGER * float(trained):
-        raise UserError(f"The example is more than {LARGER} times as large as those of training. Give a smaller one.")
-    return given
 
 
 def write_film(job: Mapping[str, Any], model: Model, folder: Path, meter: Meter, limits: Limits) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import threading
 import traceback
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polydiff.serve.limits import Limits
+from polydiff.serve.schema import Sampling
 from polydiff.serve.worker.channel import Channel, Message
 from polydiff.support.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from polydiff.model.model import Model
     from polydiff.pipeline.chain import Chain
-    from polydiff.serve.worker.draw import Meter
+    from polydiff.serve.worker.meter import Meter
 
 
 class Worker:
@@ -68,8 +70,9 @@ class Worker:
         self.stops.setdefault(job, threading.Event()).set()
 
     def compute(self, message: Message) -> None:
-        """Compute a job and say how it ended."""
-        from polydiff.serve.worker.draw import Meter, Stopped, perform
+        """Compute a job and report how it ended."""
+        from polydiff.serve.worker.draw import perform
+        from polydiff.serve.worker.meter import Meter, Stopped
 
         number = message["id"]
         stop = self.stops.setdefault(number, threading.Event())
@@ -78,19 +81,24 @@ class Worker:
         try:
             with warnings.catch_warnings(record=True) as noted:
                 warnings.simplefilter("always")
-                perform(message["job"], self.models[message["model"]], folder, self.meter, self.limits)
+                given = perform(message["job"], self.models[message["model"]], folder, self.meter, self.limits)
             notes = list(dict.fromkeys(str(one.message) for one in noted if one.category is UserWarning))
-            self.channel.send("done", id=number, notes=notes)
+            self.channel.send("done", id=number, notes=notes, given=given)
         except Stopped:
             self.channel.send("stopped", id=number)
         except UserError as error:
-            self.channel.send("wrong", id=number, message=str(error))
+            self.channel.send("wrong", id=number, message=in_fields(str(error)))
         except Exception as error:  # noqa: BLE001 - an error of one job must not end the others
             traceback.print_exc()
             self.channel.send("broken", id=number, message=one_line(error))
         finally:
             self.meter = None
             self.stops.pop(number, None)
+
+
+def in_fields(message: str) -> str:
+    """Return a message about keys of the configuration's section `sample` as one about fields of requests."""
+    return re.sub(rf"\bsample\.(?={'|'.join(Sampling.model_fields)})", "sampling.", message)
 
 
 def receive(channel: Channel, orders: queue.Queue[Message], stop: Any) -> None:
@@ -106,11 +114,11 @@ def receive(channel: Channel, orders: queue.Queue[Message], stop: Any) -> None:
             stop(message["id"])
         else:
             orders.put(message)
-    os._exit(0)  # whatever is computed, nobody waits for it
+    os._exit(0)  # the result of a running job has no reader
 
 
 def main() -> None:
-    """Load what the first message says, then compute jobs."""
+    """Load the models of the first message, then compute jobs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the server, which ends its worker
     channel = Channel()
     orders: queue.Queue[Message] = queue.Queue()

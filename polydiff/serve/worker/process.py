@@ -1,4 +1,4 @@
-"""The server's end of its worker: starts the process, sends it jobs, and knows when it has died."""
+"""The server's end of its worker: starts the process, sends it jobs, and notices its end."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class WorkerProcess:
         """Start the process and return its message "ready".
 
         Raises:
-            UserError: It cannot load the models, or dies while it does.
+            UserError: It cannot load the models, or ends before it has.
         """
         self._process = await asyncio.create_subprocess_exec(
             *COMMAND,
@@ -110,7 +110,7 @@ class WorkerProcess:
             progress(message["share"])
 
     async def stop(self, job: str) -> None:
-        """Ask the worker to stop a job before the next call of the network."""
+        """Request that the worker stops a job before the next call of the network."""
         with suppress(Died):  # then it has stopped
             await self._send({"what": "stop", "id": job})
 
@@ -153,7 +153,7 @@ class WorkerProcess:
         assert self._process is not None
         try:
             code = await asyncio.wait_for(self._process.wait(), ENDING)
-        except TimeoutError:  # it lives, but says nothing more
+        except TimeoutError:  # it runs, but its output is closed
             self.kill()
             code = await self._process.wait()
         return f"The process that computes {how_it_ended(code)}."

@@ -108,7 +108,7 @@ def test_a_recording_at_the_low_rate_is_read_and_another_rate_raises(upsampler: 
     baseline = torch.stack(upsampler.decode(degraded.x, degraded.space))
     assert float(within(baseline, 8000, 2001, 4000)[..., 300:-300].abs().max()) < 1e-3
     with pytest.raises(
-        UserError, match=r"has a sample rate of 8000 Hz; the model upsamples 4000 to 8000 Hz\. Pass --degrade"
+        UserError, match=r"has a sample rate of 8000 Hz; the model upsamples 4000 to 8000 Hz\. Set degrade"
     ):
         upsampler.read_degraded(full[:1])
     with pytest.raises(UserError, match="Read files of different lengths one at a time"):
