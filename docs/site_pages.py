@@ -136,6 +136,7 @@ def with_molecule(page: str) -> str:
     if not STILL.search(page):
         raise ValueError("The start page has no picture of molecules.")
     text = STILL.sub(lambda _: fragment, page)
+    text = text.replace("<b>Molecules</b>", '<span class="hint">drag to rotate</span><b>Molecules</b>', 1)
     return f'{text}\n<script src="_static/molecules.js" defer></script>\n'
 
 

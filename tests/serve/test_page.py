@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,3 +122,56 @@ def test_everything_has_a_name_and_fits_a_phone(page: Page) -> None:
     )
     assert page.evaluate(named) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_an_inverse_problem_and_a_restoration(page: Page) -> None:
+    page.choose("image")
+    page.sample()
+    page.press("Solve")
+    page.until("document.querySelector('dialog select')")
+    kinds = "[...document.querySelectorAll('dialog select')[0].options].map(one => one.value)"
+    assert page.evaluate(kinds) == ["blur", "mean", "gap"]
+    assert page.evaluate("document.querySelector('dialog input[type=text]').value") == "1.3"
+    page.evaluate("(() => { const n = [...document.querySelectorAll('dialog input')].at(-1); n.value = 2; })()")
+    page.evaluate("document.querySelector('dialog .foot button').click()")
+    page.until("document.querySelectorAll('.set').length == 2 || document.querySelector('#status.alarm')")
+    captions = "[...document.querySelectorAll('.set:first-child figcaption')].map(one => one.textContent)"
+    assert page.evaluate(f"{captions}.slice(0, 2)") == ["before", "known"]
+    assert page.evaluate("document.querySelector('.set h2').textContent") == "Given blur=1.3"
+    page.choose("enlarger")
+    page.sample()
+    page.press("Upsample")
+    page.until("document.querySelector('dialog input[type=checkbox]')")
+    page.evaluate("document.querySelector('dialog .foot button').click()")
+    page.until("document.querySelectorAll('.set').length == 4 || document.querySelector('#status.alarm')")
+    widths = "[...document.querySelectorAll('.set:first-child img')].map(img => img.naturalWidth)"
+    assert page.evaluate(widths) == [8, 16, 16]  # before, the interpolation that it starts from, the result
+    assert page.problems() == []
+
+
+def test_the_stages_of_a_pipeline_have_fields(page: Page) -> None:
+    """A changed field is sent, and no other: the rest stays as configured."""
+    stage = {"about": "", "samplers": ["heun", "ddim"], "guided": True}
+    stages = [
+        {**stage, "name": "base", "follows": "", "defaults": {"steps": 9, "sampler": "heun", "guidance": 1}},
+        {
+            **stage, "name": "up", "follows": "base", "level": 0.1, "levels": [0.02, 1.0], "of": 2,
+            "defaults": {"steps": 7, "sampler": "ddim", "guidance": 2},
+        },
+    ]  # fmt: skip
+    card = {"name": "a", "conditions": [], "stages": stages, "samplers": [], "guided": True, "defaults": {}}
+    page.evaluate(
+        "import('/static/form.js').then(({ Form }) => { const [a, b] = ['conditions', 'sampling'].map(one => "
+        "document.getElementById(one)); window.made = new Form("
+        f"{json.dumps(card)}, {{ samples: 64, steps: 250 }}, a, b); }})"
+    )
+    page.until("window.made")
+    assert page.evaluate(
+        "[...document.querySelectorAll('details')].map(one => one.querySelectorAll('.field').length)"
+    ) == [3, 5]
+    assert page.evaluate("made.stageChanges()") == {}
+    page.evaluate(
+        "(() => { const { inputs } = made.stages.get('up'); inputs.steps.value = 4; inputs.level.value = 0; })()"
+    )
+    assert page.evaluate("made.stageChanges()") == {"up": {"steps": 4, "level": 0}}
+    assert page.evaluate("made.how()") == {}

@@ -86,7 +86,10 @@
     box.style.cssText = "position:relative;width:100%;height:100%;cursor:grab;touch-action:pan-y";
     part(figure, "still").hidden = true;
     figure.prepend(box);
-    fill(viewer(box), figure);
+    const view = viewer(box);
+    fill(view, figure);
+    view.zoom(1.25); // its place is wide, so that corners may leave it while it is turned
+    view.render();
   }
 
   function open(figure) {

@@ -161,4 +161,5 @@ def range_in_words(config: Config, principal: float, said: bool) -> str:
         return f"{highest:g}, as configured"
     if said:
         return f"{highest:g}, which is too low: leave it out, or set {OPTIONS}.{HIGHEST}={needed(principal):g}"
-    return f"{needed(principal):g}, {MARGIN:g} times that deviation; {highest:g} of preset {config.preset} is too low"
+    own = f"{highest:g} of preset {config.preset} is too low"
+    return f"{needed(principal):g}, {MARGIN:g} times that deviation, set automatically: {own}"

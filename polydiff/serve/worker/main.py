@@ -97,8 +97,14 @@ class Worker:
 
 
 def in_fields(message: str) -> str:
-    """Return a message about keys of the configuration's section `sample` as one about fields of requests."""
-    return re.sub(rf"\bsample\.(?={'|'.join(Sampling.model_fields)})", "sampling.", message)
+    """Return a message about the configuration or the command line as one about fields of requests.
+
+    Keys of the section `sample` become those of `sampling`; advice to name a module is left out.
+    """
+    from polydiff.core import extensions
+
+    text = re.sub(rf"\bsample\.(?={'|'.join(Sampling.model_fields)})", "sampling.", message)
+    return text.replace(extensions.HINT, "").strip()
 
 
 def receive(channel: Channel, orders: queue.Queue[Message], stop: Any) -> None:

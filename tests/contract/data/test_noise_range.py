@@ -68,7 +68,7 @@ def test_statistics_of_an_earlier_run_suit_nothing() -> None:
 @pytest.mark.parametrize(
     ("config", "said", "words"),
     [
-        (ImageConfig(), (), "136, 4 times that deviation; 20 of preset quick is too low"),
+        (ImageConfig(), (), "136, 4 times that deviation, set automatically: 20 of preset quick is too low"),
         (ImageConfig(), ("schedule_options.sigma_max",), "20, which is too low: leave it out, or set"),
         (AudioConfig(schedule_options={"sigma_max": 200.0}), (), "200, as configured"),
         (ImageConfig(schedule="vp", schedule_options={}), (), "that of schedule=vp; at least 136 suits the data"),
