@@ -83,7 +83,7 @@ def expects_path(before: Sequence[str], entry: Table) -> bool:
     for earlier, word in pairwise(before):
         is_value = options.get(earlier, {"takes": ""})["takes"]
         taken += not (is_value or word.startswith("-"))
-    return entry["paths"] < 0 or taken < entry["paths"]
+    return bool(entry["paths"] < 0 or taken < entry["paths"])
 
 
 def values_of(option: Table, before: Sequence[str], table: Table, names: Callable[[], Table]) -> list[Candidate]:

@@ -134,7 +134,9 @@ def test_an_inverse_problem_and_a_restoration(page: Page) -> None:
     assert page.evaluate("document.querySelector('dialog input[type=text]').value") == "1.3"
     page.evaluate("(() => { const n = [...document.querySelectorAll('dialog input')].at(-1); n.value = 2; })()")
     page.evaluate("document.querySelector('dialog .foot button').click()")
-    page.until("document.querySelectorAll('.set').length == 2 || document.querySelector('#status.alarm')")
+    page.until(
+        "document.querySelectorAll('.set:first-child .card').length == 4 || document.querySelector('#status.alarm')"
+    )
     captions = "[...document.querySelectorAll('.set:first-child figcaption')].map(one => one.textContent)"
     assert page.evaluate(f"{captions}.slice(0, 2)") == ["before", "known"]
     assert page.evaluate("document.querySelector('.set h2').textContent") == "Given blur=1.3"
@@ -143,7 +145,9 @@ def test_an_inverse_problem_and_a_restoration(page: Page) -> None:
     page.press("Upsample")
     page.until("document.querySelector('dialog input[type=checkbox]')")
     page.evaluate("document.querySelector('dialog .foot button').click()")
-    page.until("document.querySelectorAll('.set').length == 4 || document.querySelector('#status.alarm')")
+    page.until(
+        "document.querySelectorAll('.set:first-child .card').length == 3 || document.querySelector('#status.alarm')"
+    )
     widths = "[...document.querySelectorAll('.set:first-child img')].map(img => img.naturalWidth)"
     assert page.evaluate(widths) == [8, 16, 16]  # before, the interpolation that it starts from, the result
     assert page.problems() == []
