@@ -195,7 +195,8 @@ def write_pairs(
     facts = {"run": str(args.run), **model.facts, **given}
     with ExitStack() as stack:
         place = nullcontext(args.output) if args.output else new_numbered_folder(run_folder(args.run) / "samples", name)
-        folder: Path = stack.enter_context(place).resolve()
+        shown: Path = stack.enter_context(place)
+        folder = shown.resolve()
         stack.enter_context(new_folder(folder.parent))
         draft, progress = stack.enter_context(folder_atomic(folder)), stack.enter_context(DrawingProgress())
         writers = []
@@ -209,7 +210,7 @@ def write_pairs(
             progress(counts[1], numbers[1])
         for writer in writers:
             writer.finish()
-    return folder
+    return shown
 
 
 EXAMPLES_NOT_TEXTS = (

@@ -124,7 +124,7 @@ def test_commands_of_the_table_of_features_parse(command: str, capsys: pytest.Ca
         misspelt = "optim.lrr" in command
         assert main([verb, *words]) == (2 if misspelt else 0)
         out, err = capsys.readouterr()
-        assert "Did you mean optim.lr" in err if misspelt else out
+        assert "Did you mean 'optim.lr'?" in err if misspelt else out
         return
     parser = parser_of(load(VERBS[verb][0]), words)
     if verb in ("train", "domains"):

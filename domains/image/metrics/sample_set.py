@@ -100,7 +100,7 @@ def judge_metrics(images: Tensor, requested: Tensor | None, judge: Judge, classe
     known = not math.isnan(judge.accuracy)
     right = f"is right on {100 * judge.accuracy:.1f} % of held-out images" if known else "no held-out image has a class"
     agrees = (seen == given)[given >= 0]
-    reason = too_few("judge", judge.held_out, "held-out images with a class, to know its classifier")
+    reason = too_few("judge", judge.held_out, "held-out images with a class to test its classifier")
     reason = reason or ("" if len(agrees) else "no class was requested")
     number = Number(math.nan) if reason else share(int(agrees.sum()), len(agrees))
     return {
