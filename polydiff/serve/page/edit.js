@@ -6,7 +6,7 @@ const dialog = document.getElementById("dialog");
 
 function open(title, ...content) {
   const close = el("button", { type: "button", class: "small", "aria-label": "Close", onclick: () => dialog.close() }, "Close");
-  dialog.replaceChildren(el("header", {}, el("h2", { id: "dialog-title" }, title), close), ...content);
+  dialog.replaceChildren(el("header", {}, el("h2", { id: "dialog-title" }, title), close), ...content.filter(one => one !== null));
   if (!dialog.open) dialog.showModal();
 }
 dialog.addEventListener("close", () => { if (!dialog.open) dialog.replaceChildren(); }); // it comes late
