@@ -133,6 +133,7 @@ def test_an_inverse_problem_and_a_restoration(page: Page) -> None:
     assert page.evaluate(kinds) == ["blur", "mean", "gap"]
     assert page.evaluate("document.querySelector('dialog input[type=text]').value") == "1.3"
     page.evaluate("(() => { const n = [...document.querySelectorAll('dialog input')].at(-1); n.value = 2; })()")
+    assert "null" not in page.evaluate("document.querySelector('dialog').textContent")
     page.evaluate("document.querySelector('dialog .foot button').click()")
     page.until(
         "document.querySelectorAll('.set:first-child .card').length == 4 || document.querySelector('#status.alarm')"
