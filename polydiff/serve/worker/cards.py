@@ -21,7 +21,7 @@ from polydiff.contract.following import Fits, Scores
 from polydiff.contract.likeness import Encodes
 from polydiff.contract.measurements import ReadsMeasured
 from polydiff.contract.sections.sampling import SampleConfig
-from polydiff.core.conditions import KNOWN
+from polydiff.core.conditions import is_known
 from polydiff.core.process.abilities import Inpaints, Interpolates, NamesSamplers, Solves, Varies
 from polydiff.core.process.sampling import Traces
 from polydiff.gallery.page import scripts_of
@@ -205,7 +205,7 @@ def solved_by(model: Model, method: str) -> bool:
 
 def restored_task(model: Model) -> str:
     """Return the task of a model that restores examples from files of a degraded form; "" if it does not."""
-    if not model.restores or not task_conditions(model.domain) - {KNOWN}:
+    if not model.restores or all(map(is_known, task_conditions(model.domain))):
         return ""
     return str(getattr(model.config, "task", "restore"))
 
