@@ -90,3 +90,14 @@ def test_what_a_pipeline_cannot_do_is_said(chain: Chain, tmp_path: Path) -> None
     with pytest.raises(UserError, match="allows 4"):
         perform(order(kind="sample", sampling={"steps": 9}), chain, tmp_path / "a", meter(), Limits(steps=1))
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "restored", "solvable"), [("generate", "", True), ("inpaint", "", True), ("upsample", "upsample", False)]
+)
+def test_what_a_model_of_each_task_can_do(task: str, restored: str, solvable: bool) -> None:
+    """A model that was trained to upsample restores files; its states are whole examples, but of given small ones."""
+    found = ModelCard.model_validate(card("digits", images(task=task)))
+    assert found.task == restored
+    assert ("restore" in found.actions) == bool(restored)
+    assert ("solve" in found.actions) == bool(found.solvers) == bool(found.measurements) == solvable
