@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from polydiff.core.condition_batch import withhold
-from polydiff.core.conditions import AUGMENT, Condition, given
+from polydiff.core.conditions import AUGMENT, Condition, given, is_known
 from polydiff.core.parts.letters import PAD, Letters
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.core.streams import stream, streams
@@ -175,7 +175,9 @@ def check_condition(network: nn.Module, space: Space, x: State, cond: Condition 
     )
     change = sqnorm(space, network(x, levels(space, x), space, cond) - without)
     is_given = torch.zeros_like(change, dtype=torch.bool)
-    for value in (value for name, value in cond.items() if name != AUGMENT):  # of which 0 changes nothing
+    for name, value in cond.items():
+        if name == AUGMENT or (is_known(name) and not value.is_floating_point()):
+            continue  # 0 changes nothing; known letters change the state, which shows them
         is_given |= given(value).reshape(space.batch, -1).any(1)
     hold((change[is_given] > 0).all(), "A condition that is given does not change the output.")
 

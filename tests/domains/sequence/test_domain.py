@@ -29,8 +29,9 @@ Opened = Callable[..., SequenceDomain]
         {},
         {"process": "gaussian"},
         {"process": "marginal", "data.name": "smiles", "data.conditions": ["heavy_atoms"]},
+        {"task": "inpaint", "data.largest": 9},
     ],
-    ids=["masked", "gaussian", "marginal"],
+    ids=["masked", "gaussian", "marginal", "inpaint"],
 )
 def test_the_domain_keeps_its_promises(keys: dict[str, object]) -> None:
     found = check_domain(resolve("sequence", values=keys).config)
