@@ -28,7 +28,7 @@ def check_files(folder: Path) -> None:
 
 
 def check_model(folder: Path) -> None:
-    """Raise UserError unless the files of an exported model are as its manifest says, and its text encoders too."""
+    """Raise UserError unless the files of an exported model are those of its manifest, and its text encoders too."""
     Run.open(folder)
     manifest = read_manifest(folder, EXPORTED, EXPORTED)
     for name in EXPORTED:

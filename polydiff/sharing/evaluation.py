@@ -20,7 +20,7 @@ from polydiff.support.progress import log
 def keep_evaluation(folder: Run | PipelineFolder, result: Mapping[str, Any]) -> None:
     """Keep an evaluation in the folder of a run or a pipeline; the card of an exported one then shows its numbers.
 
-    The card is not changed if its section on the evaluation is not as it was written, since somebody has edited it.
+    The card is not changed if its section on the evaluation is not as it was written, since it was edited by hand.
 
     Arguments:
         folder: The folder.

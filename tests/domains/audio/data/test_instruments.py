@@ -1,4 +1,4 @@
-"""Notes of instruments: what FluidSynth is told to play, and the folder that is made of it."""
+"""Notes of instruments: what FluidSynth plays, and the folder that is made of it."""
 
 from __future__ import annotations
 
