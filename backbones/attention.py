@@ -12,6 +12,7 @@ from torch.nn import functional
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
 from polydiff.backbones.unet_layers import group_norm, zero
+from polydiff.contract.backbone import AttentionMap
 
 MAX_PLAIN_PLACES = 1024
 """Largest number of places for which attention in bf16 on a CPU is two plain matrix products."""
@@ -39,15 +40,29 @@ class Attention(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Return activations of the same shape (B, C, H, W)."""
-        tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
-        q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
-        if self.rotary:
-            sides = h.shape[3:] if h.shape[2] == 1 else h.shape[2:]
-            angle = angles(sides, q.shape[-1], h.device)
-            q, k = turned(q, angle), turned(k, angle)
+        q, k, v = self.projected(h)
         mixed = rearrange(attend(q, k, v), "b heads n d -> b n (heads d)")
         out: Tensor = h + rearrange(self.out(mixed), "b (h w) c -> b c h w", h=h.shape[2])
         return out
+
+    def projected(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, (B, heads, H W, d) each."""
+        tokens = rearrange(self.norm(h), "b c h w -> b (h w) c")
+        q, k, v = rearrange(self.qkv(tokens), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
+        if self.rotary:
+            angle = angles(grid(h), q.shape[-1], h.device)
+            q, k = turned(q, angle), turned(k, angle)
+        return q, k, v
+
+    def attention_map(self, h: Tensor) -> AttentionMap:
+        """Return the weights of `forward` (`polydiff.contract.backbone.Attends`)."""
+        q, k, _ = self.projected(h)
+        return AttentionMap(weights(q, k), grid(h), 0)
+
+
+def grid(h: Tensor) -> tuple[int, ...]:
+    """Return the places along each axis of a plane (B, C, H, W): (W,) of a waveform, whose height is 1."""
+    return tuple(h.shape[3:] if h.shape[2] == 1 else h.shape[2:])
 
 
 def angles(sizes: Sequence[int], d: int, device: torch.device) -> Tensor:
@@ -86,10 +101,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, read: Tensor | None = None) -> Tenso
     """
     if q.device.type != "cpu" or q.dtype != torch.bfloat16 or q.shape[-2] > MAX_PLAIN_PLACES:
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=read)
+    return weights(q, k, read) @ v
+
+
+def weights(q: Tensor, k: Tensor, read: Tensor | None = None) -> Tensor:
+    """Return softmax(q k^T / sqrt(d)), (B, heads, N, M). Arguments as in `attend`."""
     scores = q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)
     if read is not None:
         scores = scores.masked_fill(~read, -torch.inf)
-    return torch.softmax(scores, -1) @ v
+    return torch.softmax(scores, -1)
 
 
 class CrossAttention(nn.Module):
@@ -113,12 +133,22 @@ class CrossAttention(nn.Module):
 
     def forward(self, h: Tensor, context: Context) -> Tensor:
         """Return activations of the same shape (B, C, H, W)."""
+        q, k, v, given = self.projected(h, context)
+        mixed = attend(q, k, v, given)
+        read = self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+        out: Tensor = h + rearrange(read, "b (h w) c -> b c h w", h=h.shape[2])
+        return out
+
+    def projected(self, h: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return queries (B, heads, H W, d), keys and values (B, heads, N, d), and which tokens are given."""
         assert context.tokens is not None
         assert context.given is not None
         places = rearrange(self.norm(h), "b c h w -> b (h w) c")
         q = rearrange(self.query(places), "b n (heads d) -> b heads n d", heads=self.heads)
         k, v = rearrange(self.key_value(context.tokens), "b n (s heads d) -> s b heads n d", s=2, heads=self.heads)
-        mixed = attend(q, k, v, context.given[:, None, None])
-        read = self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
-        out: Tensor = h + rearrange(read, "b (h w) c -> b c h w", h=h.shape[2])
-        return out
+        return q, k, v, context.given[:, None, None]
+
+    def attention_map(self, h: Tensor, context: Context) -> AttentionMap:
+        """Return the weights of `forward` (`polydiff.contract.backbone.Attends`)."""
+        q, k, _, given = self.projected(h, context)
+        return AttentionMap(weights(q, k, given), grid(h), k.shape[-2])

@@ -82,11 +82,13 @@ class DiT(PlaneNetwork):
             context: Gives the tokens of conditions.
             device: Device of the result.
         """
-        angle = angles(sizes[2 - self.plane.dims :], self.config.width // self.config.heads, device)
+        grid = tuple(sizes[2 - self.plane.dims :])
+        angle = angles(grid, self.config.width // self.config.heads, device)
         if context.given is None:
-            return Places(angle)
+            return Places(angle, sizes=grid)
         first = context.given.shape[1]
         angle = functional.pad(angle, (0, 0, first, 0))
         if first == 1:  # the learned token alone, which is always given
-            return Places(angle)
-        return Places(angle, functional.pad(context.given, (0, math.prod(sizes)), value=True)[:, None, None])
+            return Places(angle, sizes=grid)
+        read = functional.pad(context.given, (0, math.prod(sizes)), value=True)[:, None, None]
+        return Places(angle, read, grid)

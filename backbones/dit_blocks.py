@@ -7,6 +7,7 @@ Symbols: B batch, N tokens of the sequence, D width, d width of a head, E width 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from polydiff.backbones.attention import attend, turned
+from polydiff.backbones.attention import attend, turned, weights
 from polydiff.backbones.config import DiTConfig
 from polydiff.backbones.unet_layers import zero
+from polydiff.contract.backbone import AttentionMap
 
 EPSILON = 1e-6
 """Added to a mean square before its root is divided by."""
@@ -29,10 +31,12 @@ class Places(NamedTuple):
     Attributes:
         angle: Angles by which queries and keys are turned, (N, d / 2); 0 for tokens without a place.
         read: Which tokens are read, booleans (B, 1, 1, N); None: all.
+        sizes: Patches along each axis, which are the last tokens; only maps of attention need it.
     """
 
     angle: Tensor
     read: Tensor | None = None
+    sizes: tuple[int, ...] = ()
 
 
 def rms_norm(x: Tensor, gain: Tensor | None = None) -> Tensor:
@@ -78,11 +82,22 @@ class SelfAttention(nn.Module):
 
     def forward(self, h: Tensor, places: Places) -> Tensor:
         """Return what each token reads of the others, (B, N, D), from tokens (B, N, D)."""
-        q, k, v = rearrange(self.qkv(h), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
-        q, k = (turned(rms_norm(x, gain), places.angle) for x, gain in ((q, self.query_gain), (k, self.key_gain)))
+        q, k, v = self.projected(h, places)
         mixed = rearrange(attend(q, k, v, places.read), "b heads n d -> b n (heads d)")
         out: Tensor = self.dropout(self.out(mixed))
         return out
+
+    def projected(self, h: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, (B, heads, N, d) each."""
+        q, k, v = rearrange(self.qkv(h), "b n (s heads d) -> s b heads n d", s=3, heads=self.heads)
+        q, k = (turned(rms_norm(x, gain), places.angle) for x, gain in ((q, self.query_gain), (k, self.key_gain)))
+        return q, k, v
+
+    def attention_map(self, h: Tensor, places: Places) -> AttentionMap:
+        """Return the weights of the patches in `forward` (`polydiff.contract.backbone.Attends`)."""
+        q, k, _ = self.projected(h, places)
+        first = h.shape[1] - math.prod(places.sizes)
+        return AttentionMap(weights(q[:, :, first:], k, places.read), places.sizes, first)
 
 
 class SwiGLU(nn.Module):

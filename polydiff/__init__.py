@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from polydiff.gaussian.schedule.base import SCHEDULES as SCHEDULES
     from polydiff.gaussian.schedule.base import Schedule as Schedule
     from polydiff.gaussian.target import TARGETS as TARGETS
+    from polydiff.looking.page import look as look
     from polydiff.metrics.results import Metric as Metric
     from polydiff.model.edit import inpaint as inpaint
     from polydiff.model.edit import interpolate as interpolate
@@ -95,6 +96,7 @@ _HOMES = {
         "Schedule",
     ),
     "gaussian.target": ("TARGETS",),
+    "looking.page": ("look",),
     "metrics.results": ("Metric",),
     "model.edit": (
         "inpaint",

@@ -36,7 +36,7 @@ from polydiff.domains.audio.measurements import examples_for, measurement, read_
 from polydiff.domains.audio.metrics.evaluation import Evaluation
 from polydiff.domains.audio.metrics.nearest import Search
 from polydiff.domains.audio.metrics.pairs import pair_metrics
-from polydiff.domains.audio.output.show import sheet, show
+from polydiff.domains.audio.output.show import sheet, show, show_weights
 from polydiff.domains.audio.output.write import sound_arrays, write_sounds
 from polydiff.domains.audio.states import States
 from polydiff.domains.audio.statistics import AudioStatistics
@@ -227,6 +227,10 @@ class Audio:
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, self.evaluation.captions(samples), self.data.sample_rate)
+
+    def show_weights(self, samples: Samples, weights: Tensor, captions: Sequence[str]) -> str:
+        """Return sounds above weights of times (`polydiff.contract.likeness.ShowsWeights`)."""
+        return show_weights(samples.examples, weights, captions, self.data.sample_rate)
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         names = write_sounds(samples.examples, directory, self.data)

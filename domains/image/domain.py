@@ -33,6 +33,7 @@ from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.inputs import read_mask, region
 from polydiff.domains.image.data.inspect import facts_of
+from polydiff.domains.image.data.shapes import Pictures
 from polydiff.domains.image.data.source import Source, Split, open_source
 from polydiff.domains.image.data.warp import training_images
 from polydiff.domains.image.following import follow
@@ -42,7 +43,8 @@ from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
 from polydiff.domains.image.network import HIGH
 from polydiff.domains.image.shapes.judge import caption_metrics
-from polydiff.domains.image.show import CONVERTERS, archive, save, show
+from polydiff.domains.image.shapes.places import word_places
+from polydiff.domains.image.show import CONVERTERS, archive, save, show, with_weights
 from polydiff.domains.image.states import States
 from polydiff.domains.image.statistics import ImageStatistics, fields_in, measured
 from polydiff.domains.image.tasks import open_task
@@ -271,6 +273,14 @@ class Image:
         captions = [str(row[TEXT]) for row in self.describe(samples.cond or {})]
         return caption_metrics(samples.examples, captions, self.data.shrink)
 
+    def word_places(self, split: str, indices: Sequence[int]) -> Sequence[Mapping[str, Mapping[str, Tensor]]]:
+        """Return where the things of scenes are (`polydiff.contract.likeness.LocatesWords`); {} for other images."""
+        pictures = self.source.splits[split].images
+        if not isinstance(pictures, Pictures):
+            return [{} for _ in indices]
+        drawn = (pictures.shapes.draw(i, pictures.split) for i in indices)
+        return [word_places(scene, look, self.data.square) for scene, look in drawn]
+
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
         """Return requested classes against those that the classifier predicts (`abilities.HasConfusions`)."""
         if LABEL not in (samples.cond or {}) or not self.reference.judge:
@@ -287,6 +297,10 @@ class Image:
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])
+
+    def show_weights(self, samples: Samples, weights: Tensor, captions: Sequence[str]) -> str:
+        """Return images under weights of places (`polydiff.contract.likeness.ShowsWeights`)."""
+        return show([with_weights(*pair) for pair in zip(samples.examples, weights, strict=True)], captions)
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         return save(samples.examples, self.words(samples), directory)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 SHOWN = 64
 CELL, CAPTIONED, WIDEST = 64, 96, 256
@@ -54,6 +55,20 @@ def figure(image: Tensor, caption: str, width: int) -> str:
         f'<figure style="margin:0;width:{width}px"><img alt="{text or "image"}" src="{data_url(image)}" '
         f'width="{width}" height="{height}" style="display:block;{enlarged}">{words}</figure>'
     )
+
+
+HOT = (205, 40, 30)
+"""Colour of places of weight 1."""
+STRONGEST, PALE = 0.85, 0.4
+"""Share of this colour at weight 1, and contrast of the image below."""
+
+
+def with_weights(image: Tensor, weights: Tensor) -> Tensor:
+    """Return an image uint8 (C, H, W) in pale grey under weights in [0, 1] of places (h, w) in red: uint8 (3, H, W)."""
+    grey = 255 - PALE * (255 - image.float().mean(0))
+    share = functional.interpolate(weights[None, None].float(), grey.shape, mode="nearest-exact")[0]
+    hot = torch.tensor(HOT, dtype=torch.float32)[:, None, None]
+    return (grey + STRONGEST * share * (hot - grey)).round().to(torch.uint8)
 
 
 def data_url(image: Tensor) -> str:

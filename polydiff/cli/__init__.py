@@ -30,6 +30,7 @@ VERBS = {
     "solve": ("polydiff.cli.restore:solve", "generate examples of which a linear measurement is given"),
     "chain": ("polydiff.cli.pipeline:chain", "make a pipeline of runs that exist"),
     "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
+    "look": ("polydiff.cli.judge:look", "look into a model: write a page of what it learned"),
     "report": ("polydiff.cli.judge:report", "write a run's report.html again"),
     "serve": ("polydiff.cli.serve:serve", "serve a web page and a JSON API to sample from runs"),
     "export": ("polydiff.cli.sharing.export:export", "write a run as a folder to give away, or for other libraries"),

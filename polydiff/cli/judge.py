@@ -1,4 +1,4 @@
-"""The verbs that evaluate a run, `eval` and `report`, and the evaluation after training."""
+"""The verbs that evaluate a run, `eval`, `look` and `report`, and the evaluation after training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from polydiff.cli.options import (
     is_run,
+    model_parser,
+    plan_arguments,
     plan_options,
     processes_option,
     read_conditions,
@@ -171,11 +173,46 @@ def report(words: Sequence[str]) -> int:
     from polydiff.report.page import write_report
 
     if not args.from_files:
-        from polydiff.report.closer import refresh_views
+        from polydiff.looking.kept import refresh_views
 
         if reason := refresh_views(args.run):
             print(f"The closer look was not drawn again: {reason}", file=sys.stderr)
     print(write_report(args.run))
+    return 0
+
+
+def look(words: Sequence[str]) -> int:
+    """Run `polydiff look` and return its exit code."""
+    parser = model_parser("look", "Look into a model: write a page of what it learned, with measured numbers.")
+    parser.usage = "polydiff look RUN [FILE ...] [options]"
+    parser.add_argument(
+        "files", metavar="FILE", type=Path, nargs="*", default=[], help="examples to look at; default: held-out ones"
+    )
+    parser.add_argument(
+        "--cond", metavar="NAME=VALUE", action="append", default=[], help="condition of what is looked at; repeatable"
+    )
+    parser.add_argument("--seed", metavar="K", type=int, default=0, help="random seed; default: 0")
+    parser.add_argument(
+        "--only", metavar="VIEW", action="append", default=[],
+        help="draw this view alone, such as trajectory or attention; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the numbers of the views as JSON; write no page")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, default=Path("look.html"), help="the page; default: look.html"
+    )
+    plan_arguments(parser)
+    parser.set_defaults(batch_size=None, compile=None)
+    args = parser.read(words)
+    cond = read_conditions(args)
+    from polydiff.looking.page import look
+    from polydiff.model.model import Model
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    found = look(model, cond=cond, files=args.files, only=args.only, seed=args.seed, **plan_options(args))
+    if args.json:
+        print(json.dumps({**found.numbers, "missing": {one.title: one.reason for one in found.missing}}, indent=1))
+    else:
+        print(found.save(args.output, str(args.run)))
     return 0
 
 
@@ -216,8 +253,8 @@ def judge_run(model: Model, path: Path, evaluated: int) -> Path | None:
     from polydiff.core.process.sampling import Generates
     from polydiff.judging.evaluate import evaluate
     from polydiff.judging.result import write_evaluation
+    from polydiff.looking.kept import draw_views
     from polydiff.machine.ranks import alone, ranks
-    from polydiff.report.closer import draw_views
     from polydiff.report.page import write_report
 
     kinds = ((Generates, "sample"), (Reconstructs, "reconstruction"), (Embeds, "held-out pair"))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from polydiff.contract.discover import discover, load, load_spec, require
 from polydiff.contract.spec import API
 from polydiff.support.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from polydiff.contract.sections.network import BackboneConfig
     from polydiff.contract.sections.run import Config
@@ -62,6 +62,28 @@ class BackboneSpec:
     install: str = ""
     examine: str = ""
     api: int = API
+
+
+class AttentionMap(NamedTuple):
+    """Weights with which the places of a layer attend to tokens of conditions and to places.
+
+    Attributes:
+        weights: Softmax over the M keys, (B, heads, N, M), for each place of a grid.
+        sizes: Places along each axis of the grid, whose product is N: (W,) of a waveform, (H, W) of an image.
+        tokens: Number of keys that are tokens of conditions, which come first, the learned token before all; the other
+            keys are the places of the grid.
+    """
+
+    weights: Tensor
+    sizes: tuple[int, ...]
+    tokens: int
+
+
+class Attends(Protocol):
+    """A layer of a network, an `nn.Module`, whose attention `polydiff look` shows."""
+
+    def attention_map(self, *inputs: Any) -> AttentionMap:
+        """Compute the weights again from the inputs of `forward`, outside of any fused kernel."""
 
 
 def load_backbone_spec(name: str) -> BackboneSpec:

@@ -1,4 +1,7 @@
-"""Optional abilities of a `Domain` to compare examples with others, and with texts; see `contract.abilities`."""
+"""Optional abilities of a `Domain` to compare examples with others, and with texts and what networks see in them.
+
+See `polydiff.contract.abilities`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from polydiff.contract.domain import Samples
     from polydiff.core.conditions import Condition
     from polydiff.core.space import Batch
@@ -54,4 +59,28 @@ class Encodes(Protocol):
 
         Raises:
             UserError: A text is longer than those of training.
+        """
+
+
+class ShowsWeights(Protocol):
+    """A domain that draws weights of places over examples, such as attention to a word, for `polydiff look`."""
+
+    def show_weights(self, samples: Samples, weights: Tensor, captions: Sequence[str]) -> str:
+        """Return an HTML fragment of examples with weights over them.
+
+        Arguments:
+            samples: B examples.
+            weights: Numbers from 0, drawn not at all, to 1, drawn strongest, for the places of a state or of a coarser
+                grid, (B, *sizes).
+            captions: What the weights of each example are.
+        """
+
+
+class LocatesWords(Protocol):
+    """A domain that knows where in its examples the things are that words of their texts name."""
+
+    def word_places(self, split: str, indices: Sequence[int]) -> Sequence[Mapping[str, Mapping[str, Tensor]]]:
+        """Return, for each example, the kind of a word ("colour") -> word -> where the thing is that it names.
+
+        A place is a mask of the grid of the state, booleans (*sizes). Words that name several things are missing.
         """

@@ -7,6 +7,7 @@ Symbols: t time, P projector of the space, B batch size, R rows of a state.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,3 +46,14 @@ def noisy_state(x_0: State, s: Tensor | float, eps: State) -> State:
         eps: Standard normal noise on the space, (R, ...).
     """
     return x_0 + s * eps
+
+
+def at_data_spread(x: State, s: float, sigma_data: float) -> State:
+    """Return noisy states x_0 + s eps, (R, ...), scaled to the spread of clean ones, so that they can be shown.
+
+    Arguments:
+        x: Noisy states, (R, ...).
+        s: Their noise level.
+        sigma_data: Standard deviation of the data.
+    """
+    return x * (sigma_data / math.hypot(sigma_data, s))

@@ -1,8 +1,10 @@
-"""The files of a run's closer look (`polydiff.report.closer`), as the page reads them."""
+"""The files of a run's closer look (`polydiff.looking.kept`), as the page reads them."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,17 +15,26 @@ from polydiff.support.files import read_json
 
 VIEWS = "views"
 """Folder of the views, beside the sets of samples."""
-VERSION = 2
+VERSION = 3
 """Version of the views; those of another version are drawn again."""
 
 
 class View(NamedTuple):
-    """A picture of the closer look: its name, heading and explanation, and the domain's own HTML ("": none)."""
+    """A picture of the closer look.
+
+    Attributes:
+        name: Its name.
+        title: Its heading.
+        note: What it shows and how to read it.
+        html: The domain's own HTML; "": none.
+        numbers: What was measured for it, as JSON values by name; not kept in a run's folder.
+    """
 
     name: str
     title: str
     note: str
     html: str
+    numbers: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def size(self) -> int:
@@ -34,7 +45,7 @@ class View(NamedTuple):
 class Entry(BaseModel):
     """One view in views.json."""
 
-    name: Literal["guidance", "trajectory", "order", "nearest"]
+    name: Literal["guidance", "trajectory", "one_step", "order", "nearest"]
     title: str
     note: str
 
@@ -53,7 +64,7 @@ def read_views_file(run: Run) -> ViewsFile | None:
     """Return what a run's views.json says; None if there is none.
 
     Raises:
-        UserError: The file lacks the structure that `polydiff.report.closer` writes.
+        UserError: The file lacks the structure that `polydiff.looking.kept` writes.
     """
     path = run.samples(VIEWS) / "views.json"
     found = read_json(path)

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.spectrogram import FLOOR, mel_decibels
@@ -20,6 +21,8 @@ SHOWN, BYTES = 16, 340_000
 """Upper bounds of the shown sounds and of their HTML in bytes; at least two sounds are shown."""
 WIDTH, HEIGHT, MELS = 320, 64, 40
 """Width of a picture and height of the waveform in pixels, and bands of the mel spectrogram, 2 pixels each."""
+STRIPE = 24
+"""Height of a stripe of weights in pixels."""
 COLUMNS, GAP = 4, 6
 """Sounds in a row of a sheet, and pixels between them."""
 
@@ -44,6 +47,35 @@ def figure(sound: Tensor, caption: str, sample_rate: int) -> str:
         f'<img alt="waveform and mel spectrogram: {text}" src="{picture}" style="display:block;width:100%;'
         f'height:110px"><audio controls preload="metadata" src="{player}" style="width:100%;height:32px">'
         "</audio></figure>"
+    )
+
+
+def show_weights(sounds: Sequence[Tensor], weights: Tensor, captions: Sequence[str], sample_rate: int) -> str:
+    """Return an HTML fragment of pictures of sounds (C, T), each above a stripe of weights of its times.
+
+    Arguments:
+        sounds: B sounds.
+        weights: Numbers from 0, dark, to 1, bright, (B, n) for n times.
+        captions: B texts.
+        sample_rate: Samples per second.
+    """
+    figures = "".join(map(weighted, sounds, weights, captions, [sample_rate] * len(sounds)))
+    return (
+        f'<div style="display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px">{figures}</div>'
+    )
+
+
+def weighted(sound: Tensor, weights: Tensor, caption: str, sample_rate: int) -> str:
+    """Return the HTML of one sound's picture above a stripe of weights (n,) in [0, 1]."""
+    from matplotlib import colormaps
+
+    share = functional.interpolate(weights[None, None].float(), WIDTH, mode="nearest-exact")[0, 0].numpy()
+    stripe = np.rint(255 * colormaps["magma"](share)[..., :3]).astype(np.uint8)[None].repeat(STRIPE, 0)
+    picture = data_uri("image/png", as_png(np.concatenate([pixels_of(sound, sample_rate), stripe])))
+    text = html.escape(caption)
+    return (
+        f'<figure style="margin:0;min-width:0"><img alt="weights over a spectrogram: {text}" src="{picture}" '
+        f'style="display:block;width:100%;height:90px"><figcaption style="font-size:12px">{text}</figcaption></figure>'
     )
 
 

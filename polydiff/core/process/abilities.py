@@ -69,6 +69,25 @@ class Varies(Protocol):
         """
 
 
+class Estimates(Protocol):
+    """A process that estimates clean states from noisy ones by one call of the network."""
+
+    def levels(self, model: Trained, n: int) -> Sequence[float]:
+        """Return n falling noise levels, from where an example is lost in noise to where it is hardly changed."""
+
+    def noisy(self, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
+        """Return the clean states of a batch with noise of a level, (R, ...)."""
+
+    def estimate(self, model: Trained, noisy: Batch, level: float) -> State:
+        """Return E[x_0 | x], (R, ...), for noisy states x of one level, in the caller's gradient mode.
+
+        The network is called once, in float32 and without guidance.
+        """
+
+    def visible(self, model: Trained, x: State, level: float) -> State:
+        """Return noisy states (R, ...) scaled to the spread of clean ones, so that a domain can decode them."""
+
+
 class Inpaints(Protocol):
     """A process that can sample the unknown part of states whose other part is known."""
 

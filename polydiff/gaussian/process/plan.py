@@ -5,7 +5,6 @@ Symbols: B number of samples, R rows of a state.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from polydiff.core.streams import streams
 from polydiff.gaussian.control.replacement import inpaint, inpainting
 from polydiff.gaussian.control.solver import Solver
 from polydiff.gaussian.denoise import Denoise
+from polydiff.gaussian.forward import at_data_spread
 from polydiff.gaussian.guidance.guided import Guided, calls
 from polydiff.gaussian.guidance.method import Method
 from polydiff.gaussian.objective.shortcut import Shortcut
@@ -104,7 +104,7 @@ class GaussianPlan:
         with torch.autocast(self.model.device.type, enabled=False):
             for row, step in zip(self.rows, self.steps(draw, guide), strict=True):
                 if isinstance(row, Row):  # other rows have no estimate of their own
-                    yield Moment(row.at, x * (data / math.hypot(data, row.at)), step.x_0)
+                    yield Moment(row.at, at_data_spread(x, row.at, data), step.x_0)
                 x = step.x
         yield Moment(0.0, x, x)
 

@@ -15,12 +15,13 @@ from polydiff.core.conditions import Condition
 from polydiff.core.objective import Objective
 from polydiff.core.process.process import PROCESSES, Trained
 from polydiff.core.process.sampling import Draw
-from polydiff.core.space import Batch, Euclidean, Space, State
+from polydiff.core.space import Batch, Euclidean, Space, State, shared_level
 from polydiff.core.streams import streams
 from polydiff.gaussian.control.invert import interpolate, strength_level
 from polydiff.gaussian.control.replacement import repaint
 from polydiff.gaussian.control.solver import SOLVERS, Solver
 from polydiff.gaussian.denoise import Denoiser
+from polydiff.gaussian.forward import at_data_spread, noisy_state
 from polydiff.gaussian.likelihood.terms import decoder_level
 from polydiff.gaussian.objective.base import build_objective, own_samplers
 from polydiff.gaussian.process.bounds import BOUNDS, GaussianBound
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from polydiff.contract.sections.run import Config
     from polydiff.contract.sections.sampling import SampleConfig
     from polydiff.core.units import Units
+
+
+LOST, KEPT = 40.0, 0.05
+"""Noise levels, in spreads of the data, at which an example is lost in noise, and at which it is hardly changed."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,28 @@ class GaussianProcess:
     def varying(self, model: Trained, how: SampleConfig, strength: float) -> GaussianPlan:
         start = attempt("vary", lambda: strength_level(model.denoiser.schedule, strength))
         return plan_of(model, how, start)
+
+    def levels(self, model: Trained, n: int) -> Sequence[float]:
+        """Return n noise levels of equal ratios, from `LOST` to `KEPT` spreads of the data as far as these are trained.
+
+        Arguments:
+            model: Gives the schedule and the spread of the data.
+            n: Number of levels, at least 2.
+        """
+        schedule, data = model.denoiser.schedule, model.denoiser.sigma_data
+        high, low = min(LOST * data, schedule.sigma_max), max(KEPT * data, schedule.sigma_min)
+        return [high * (low / high) ** (i / (n - 1)) for i in range(n)]
+
+    def noisy(self, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
+        return noisy_state(batch.x, level, batch.space.noise(generators))
+
+    def estimate(self, model: Trained, noisy: Batch, level: float) -> State:
+        x, space, cond = noisy
+        estimate: State = in_precision(model, "float32")(x, shared_level(level), space, cond)
+        return estimate
+
+    def visible(self, model: Trained, x: State, level: float) -> State:
+        return at_data_spread(x, level, model.denoiser.sigma_data)
 
     def inpainting(self, model: Trained, how: SampleConfig, jump: int, resample: int) -> GaussianPlan:
         """Return a plan by RePaint (`polydiff.gaussian.control.replacement.repaint`).

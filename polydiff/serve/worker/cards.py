@@ -25,6 +25,7 @@ from polydiff.core.conditions import is_known
 from polydiff.core.process.abilities import Inpaints, Interpolates, NamesSamplers, Solves, Varies
 from polydiff.core.process.sampling import Traces
 from polydiff.gallery.page import scripts_of
+from polydiff.looking.views.guidance import guides
 from polydiff.model.edit import of_examples
 from polydiff.model.model import Model
 from polydiff.model.solve import solving
@@ -32,7 +33,6 @@ from polydiff.model.user_conditions import has_residual_states
 from polydiff.pipeline.chain import Chain, load
 from polydiff.pipeline.conditions import shareable
 from polydiff.pipeline.request import StageRequest
-from polydiff.report.closer import guides
 from polydiff.serve.worker.choices import Choice, choices
 from polydiff.support.errors import UserError
 from polydiff.support.protocols import provides

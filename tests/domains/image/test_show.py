@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from polydiff.contract.domain import Samples
 from polydiff.domains.image.domain import Image
-from polydiff.domains.image.show import LONGEST, WIDEST, show
+from polydiff.domains.image.show import HOT, LONGEST, PALE, STRONGEST, WIDEST, show, with_weights
 
 
 def pictures(page: str) -> list[np.ndarray]:
@@ -80,3 +80,15 @@ def test_a_page_of_many_images_stays_small(photos: Image) -> None:
     assert len(pictures(page)) == 64
     assert len(page) < 400_000
     assert photos.show(Samples([])) == "<p>No images.</p>"
+
+
+def test_weights_are_red_where_they_are_one_and_leave_the_rest_pale_grey() -> None:
+    image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    image[:, :2] = 255
+    (drawn,) = pictures(show([with_weights(image, torch.tensor([[1.0, 0.0], [0.0, 0.5]]))], ["red"]))
+    pale = 255 - PALE * 255
+    hot = np.array(HOT)
+    assert np.abs(drawn[0, 0] - (255 + STRONGEST * (hot - 255.0))).max() <= 1
+    assert drawn[0, 3].tolist() == [255, 255, 255]
+    assert np.abs(drawn[3, 0] - pale).max() <= 1
+    assert np.abs(drawn[3, 3] - (pale + 0.5 * STRONGEST * (hot - pale))).max() <= 1

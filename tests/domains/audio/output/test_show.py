@@ -10,11 +10,12 @@ import re
 import soundfile
 import torch
 from domain_cases import noise
+from matplotlib import image
 
 from polydiff.contract.domain import Samples
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
-from polydiff.domains.audio.output.show import BYTES
+from polydiff.domains.audio.output.show import BYTES, STRIPE
 
 
 def test_the_fragment_is_complete_small_and_playable(audio: Audio) -> None:
@@ -49,3 +50,15 @@ def test_broken_samples_are_shown_and_evaluated(audio: Audio) -> None:
     assert list(judged) == list(audio.evaluate(audio.examples("test", 4)))
     assert judged["voiced"].value == 0
     assert math.isnan(judged["log_mel_fd"].value)
+
+
+def test_weights_are_a_stripe_below_the_picture_bright_at_their_times(audio: Audio) -> None:
+    samples = audio.examples("test", 2)
+    fragment = audio.show_weights(samples, torch.tensor([[0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]), ["a", "<b>"])
+    assert fragment.count("<img") == 2
+    assert "&lt;b&gt;" in fragment
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', fragment)
+    for data, bright in zip(found, ((3,), (0, 1)), strict=True):
+        stripe = image.imread(io.BytesIO(base64.b64decode(data)))[-STRIPE:, :, :3].mean((0, 2))
+        parts = stripe.reshape(4, -1).mean(1)
+        assert [bool(part > 0.5) for part in parts] == [i in bright for i in range(4)]

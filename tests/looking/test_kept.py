@@ -1,4 +1,4 @@
-"""Tests of `polydiff.report.closer` and `polydiff.report.views`."""
+"""Tests of `polydiff.looking.kept` and `polydiff.report.views`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ import pytest
 from tiny_runs import tiny
 
 from polydiff.core.process.process import Process
+from polydiff.looking import kept
+from polydiff.looking.kept import draw_views, refresh_views
+from polydiff.looking.subject import EXAMPLES, LEVELS
+from polydiff.looking.views import table
+from polydiff.looking.views.guidance import WEIGHTS
+from polydiff.looking.views.nearest import MATCHED
 from polydiff.model.model import Model
-from polydiff.report import closer
-from polydiff.report.closer import LEVELS, MATCHED, TRACED, WEIGHTS, draw_views, refresh_views
 from polydiff.report.page import page, write_report
 from polydiff.report.views import VIEWS, views_of, views_step
 from polydiff.run.folder import Run
@@ -57,7 +61,7 @@ def test_every_domain_has_the_views_that_it_can_have(domain: str, drawn_of: Call
     model, run = drawn_of(domain)
     step, views = views_of(run)
     assert step == model.step
-    assert [view.name for view in views] == ["guidance", "trajectory", "nearest"]
+    assert [view.name for view in views] == ["guidance", "trajectory", "one_step", "nearest"]
     source = page(run)
     for view in views:
         assert view.title in source
@@ -75,15 +79,15 @@ def test_samples_are_those_of_the_set_beside_them_at_three_weights_and_on_their_
         assert f"guidance {weight:g}" in views["guidance"]
     assert pictures["nearest"][::2] == shown[:MATCHED]
     every = pictures["trajectory"]
-    rows = [every[i : i + TRACED] for i in range(0, len(every), TRACED)]
+    rows = [every[i : i + EXAMPLES] for i in range(0, len(every), EXAMPLES)]
     assert len(rows) == 2 * min(LEVELS, len(rows) // 2)
-    assert rows[-1] == rows[-2] == shown[:TRACED]
+    assert rows[-1] == rows[-2] == shown[:EXAMPLES]
     assert views["nearest"].count("distance ") == MATCHED
 
 
 def test_views_are_drawn_once_a_checkpoint(images: Model, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: Counter[str] = Counter()
-    monkeypatch.setattr(closer, "draw_views", lambda *_: calls.update(["drawn"]))
+    monkeypatch.setattr(kept, "draw_views", lambda *_: calls.update(["drawn"]))
     assert (refresh_views(run.path), calls["drawn"]) == ("", 0)
     path = run.samples(VIEWS) / "views.json"
     facts = json.loads(path.read_text())
@@ -103,7 +107,7 @@ def test_a_model_that_cannot_be_loaded_is_a_reason_and_the_page_is_made_from_fil
     def gone(path: Path) -> Model:
         raise UserError("There is no folder photos.")
 
-    monkeypatch.setattr(closer.Model, "load", gone)
+    monkeypatch.setattr(kept.Model, "load", gone)
     assert refresh_views(run.path) == "There is no folder photos."
     assert "closely" not in write_report(run.path).read_text()
     assert refresh_views(tmp := run.path) == "There is no folder photos."
@@ -114,15 +118,16 @@ def test_a_model_that_cannot_be_loaded_is_a_reason_and_the_page_is_made_from_fil
 def test_a_view_that_fails_states_why_and_the_others_are_drawn(
     images: Model, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explodes(model: Model) -> Any:
+    def explodes(subject: Any) -> Any:
         raise UserError("Samples explode <b>.")
 
-    monkeypatch.setitem(closer.DRAWN, "guidance", explodes)
+    monkeypatch.setitem(table.VIEWS, "guidance", table.Entry("Guidance", explodes))
     draw_views(images, run)
     views = views_of(run)[1]
     assert [(view.name, bool(view.html)) for view in views] == [
         ("guidance", False),
         ("trajectory", True),
+        ("one_step", True),
         ("nearest", True),
     ]
     assert "Samples explode &lt;b&gt;." in page(run)
@@ -157,7 +162,7 @@ def test_a_process_without_an_ability_has_fewer_views(images: Model, run: Run, m
     foreign = Model(images.config, images.domain, images.denoiser, images.step)
     monkeypatch.setitem(foreign.__dict__, "process", Plain())
     draw_views(foreign, run)
-    assert [view.name for view in views_of(run)[1]] == ["nearest"]
+    assert [view.name for view in views_of(run)[1]] == ["one_step", "nearest"]
 
     class Stage:
         name = "codec"

@@ -1,0 +1,1 @@
+"""Looking into a trained model: views of what it learned, and the page of them."""

@@ -1,0 +1,124 @@
+"""What is looked at: a model, the conditions that are requested, and examples that are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from polydiff.contract.domain import Samples
+from polydiff.core.process.abilities import Estimates
+from polydiff.core.process.process import lacks
+from polydiff.core.space import Batch, State, state_to
+from polydiff.core.streams import streams
+from polydiff.model.edit import held_out, numbers_from, read
+from polydiff.model.model import Model
+from polydiff.model.prompted import SHOWN, shown_request
+from polydiff.model.request import Request
+from polydiff.model.user_conditions import edited_conditions
+from polydiff.support.errors import UserError
+from polydiff.support.protocols import provides
+
+EXAMPLES, LEVELS = 4, 8
+"""Numbers of examples, and of noise levels, that a view shows."""
+MEANT = 256
+"""Number of training examples whose mean is that of the data."""
+
+
+class Unable(UserError):
+    """A view that a model cannot have, since its process, its domain or its network lacks an ability."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the views look at.
+
+    Arguments:
+        model: The model.
+        cond: Requested conditions, as in `Model.sample`; {}: those of samples as in training.
+        files: The user's own examples; (): held-out ones.
+        seed: Random seed.
+        sampling: Changes of the configuration's section `sample`.
+        thorough: Whether the views are for a page of their own, with films, and numbers over more examples.
+    """
+
+    model: Model
+    cond: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[Path] = ()
+    seed: int = 0
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    thorough: bool = False
+
+    def request(self, n: int = SHOWN, **sampling: Any) -> tuple[Request, int]:
+        """Return a request for samples to look at, and their number, at most n (`polydiff.model.prompted`).
+
+        Arguments:
+            n: Number of samples.
+            sampling: Further changes of the section `sample`.
+        """
+        request = self.model.request(self.cond, **{**self.sampling, **sampling})
+        return (request, n) if self.cond else shown_request(request, n)
+
+    def examples(self, n: int = EXAMPLES) -> Batch:
+        """Return the user's examples, or n held-out ones, as clean states with their conditions.
+
+        Requested conditions take the place of their own. Of held-out examples there may be fewer.
+        """
+        batch = read(self.model, self.files) if self.files else self.held_out(n)
+        numbers = numbers_from(0, batch)
+        return batch._replace(cond=edited_conditions(self.model, batch, self.cond, self.seed, numbers))
+
+    def repeated(self, n: int) -> Batch:
+        """Return the first example n times, as clean states with its conditions.
+
+        Raises:
+            UserError: The first file holds several examples.
+        """
+        domain = self.model.domain
+        batch = (
+            read(self.model, [self.files[0]] * n)
+            if self.files
+            else domain.batch("test", [0] * n, streams(0, "augment", [0] * n))
+        )
+        if batch.space.batch != n:
+            raise UserError(f"{self.files[0]} holds several examples. Name a file with one.")
+        return batch._replace(cond=edited_conditions(self.model, batch, self.cond, self.seed, range(n)))
+
+    def held_out(self, n: int) -> Batch:
+        """Return n held-out examples as clean states with their own conditions; fewer if there are fewer."""
+        parts = held_out(self.model, n)
+        if not parts:
+            raise UserError("There are no held-out examples. Name files of your own.")
+        return parts[0]
+
+    @property
+    def estimates(self) -> Estimates:
+        """The process, if it estimates clean states in one step; another one raises `Unable`."""
+        if not provides(self.model.process, Estimates):
+            raise Unable(str(lacks(self.model.process, "estimate clean states by one call of the network")))
+        return self.model.process
+
+    def decoded(self, x: State, batch: Batch) -> Samples:
+        """Return states (B, ...) of the space of a batch as examples, without conditions."""
+        return Samples(self.model.domain.decode(state_to(x.detach(), "cpu"), batch.space.to("cpu")))
+
+    def data_mean(self, batch: Batch) -> State:
+        """Return the mean of training examples as a state that broadcasts against those of a batch.
+
+        It is 0, the mean of standardised states, if examples differ in size.
+        """
+        domain = self.model.domain
+        n = min(MEANT, size := domain.size("train"))
+        numbers = [i * size // n for i in range(n)]
+        known = domain.batch("train", numbers, streams(0, "augment", numbers)).to(batch.x.device)
+        dims = torch.cat([known.space.dim, batch.space.dim])
+        if known.x.shape[1:] != batch.x.shape[1:] or bool((dims != dims[0]).any()):
+            return batch.x.new_zeros(())
+        return known.x.mean(0, keepdim=True)
+
+    def noise_streams(self, batch: Batch, name: str = "look") -> Any:
+        """Return the random streams of the noise on given examples, one each, on the model's device."""
+        return streams(self.seed, name, range(batch.space.batch), self.model.device)

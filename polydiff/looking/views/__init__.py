@@ -1,0 +1,1 @@
+"""One module a view: a function that computes it and a function that draws it."""

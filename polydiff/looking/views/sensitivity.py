@@ -1,0 +1,163 @@
+r"""What the estimate depends on: each condition, and each word of a text, withheld while all else stays the same.
+
+With D_c the estimate under all conditions and D the estimate without one of them, the effect of that one is
+
+$$ e(s) = \frac{\mathrm E\, |D_c(x, s) - D(x, s)|^2}{\mathrm E\, |x_0 - m|^2}, $$
+
+relative to the spread of the data around their mean m. It is 0 for a condition that the network ignores.
+
+Symbols: L noise levels, B examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from polydiff.contract.abilities import task_conditions
+from polydiff.contract.domain import Domain, conditions_of
+from polydiff.contract.likeness import ShowsWeights
+from polydiff.core.condition_batch import withhold
+from polydiff.core.conditions import Condition, Text, given
+from polydiff.core.space import Batch, sqnorm
+from polydiff.looking.attended import words_at
+from polydiff.looking.fragments import heat_table, table, to_one
+from polydiff.looking.subject import LEVELS, Subject, Unable
+from polydiff.report.views import View
+from polydiff.support.protocols import provides
+
+TITLE = "What the estimate depends on"
+MEASURED = 32
+"""Number of held-out examples on which the effect of conditions is measured."""
+
+
+class Sensitivity(NamedTuple):
+    """The effect of conditions on estimates.
+
+    Attributes:
+        levels: Falling noise levels, L of them.
+        effects: Condition -> its effect at each level, (L,), over all examples.
+        maps: Condition -> squared change of the estimate, (L, B, ...) of the shape of states.
+    """
+
+    levels: Sequence[float]
+    effects: Mapping[str, Tensor]
+    maps: Mapping[str, Tensor]
+
+
+@torch.no_grad()
+def sensitivity(subject: Subject, batch: Batch, without: Mapping[str, Condition], n: int = LEVELS) -> Sensitivity:
+    """Return the effect of parts of the conditions on the estimates of examples with noise of n levels.
+
+    Arguments:
+        subject: The model, and the seed of the noise.
+        batch: Examples as clean states with their conditions.
+        without: Name of a part -> the conditions of the examples without it.
+        n: Number of levels.
+    """
+    process, model = subject.estimates, subject.model
+    batch = batch.to(model.device)
+    plain = float(sqnorm(batch.space, batch.x - subject.data_mean(batch)).mean())
+    levels = process.levels(model, n)
+    changes: dict[str, list[Tensor]] = {name: [] for name in without}
+    for level in levels:
+        noisy = batch._replace(x=process.noisy(batch, level, subject.noise_streams(batch)))
+        whole = process.estimate(model, noisy, level)
+        for name, cond in without.items():
+            part = noisy._replace(cond={key: value.to(model.device) for key, value in cond.items()})
+            changes[name].append((whole - process.estimate(model, part, level)).square())
+    maps = {name: torch.stack(found) for name, found in changes.items()}
+    effects = {
+        name: torch.stack([batch.space.sum(one).mean() for one in found]).double().cpu() / plain
+        for name, found in maps.items()
+    }
+    return Sensitivity(levels, effects, {name: found.cpu() for name, found in maps.items()})
+
+
+def without_each(domain: Domain, cond: Condition) -> dict[str, Condition]:
+    """Return the conditions of examples without each of them that is given: name -> all other conditions."""
+    free = [name for name in cond if name in conditions_of(domain) and name not in task_conditions(domain)]
+    return {name: withhold(cond, {name}) for name in free if bool(given(cond[name]).any())}
+
+
+def without_words(domain: Domain, cond: Condition) -> dict[str, Condition]:
+    """Return the conditions without each word of the first example's texts: word -> all others, of all examples."""
+    found: dict[str, Condition] = {}
+    for name, kind in conditions_of(domain).items():
+        if not isinstance(kind, Text) or name not in cond:
+            continue
+        value = cond[name]
+        for place in range(value.shape[1]):
+            if word := words_at(domain, name, value[:1, place : place + 1])[0]:
+                left = value.clone()
+                left[0, place] = int(kind.missing)
+                label = word if word not in found else f"{word} ({place + 1})"
+                found[label] = {**cond, name: left}
+    return found
+
+
+def sensitivity_view(subject: Subject) -> View:
+    """Return the effect of each condition by noise level, and where in examples it and each word has its effect."""
+    domain = subject.model.domain
+    batch = subject.examples(MEASURED)
+    without = without_each(domain, batch.cond or {})
+    if not without:
+        raise Unable("The examples have no condition that can be withheld.")
+    found = sensitivity(subject, batch, without)
+    rows = [
+        (f"noise {level:.3g}", [float(e[i]) for e in found.effects.values()]) for i, level in enumerate(found.levels)
+    ]
+    parts = [heat_table(list(found.effects), rows)]
+    if provides(domain, ShowsWeights) and batch.x.ndim > 2:
+        parts += where(domain, subject)
+    trained = subject.model.config.train.condition_dropout
+    caution = (
+        ""
+        if 0 < trained < 1
+        else " Training never withheld a condition, so an estimate without one is a guess beyond it."
+    )
+    return View(
+        "sensitivity",
+        TITLE,
+        "The squared change of the one-step estimate if a condition is withheld, relative to the spread of the data: 0 "
+        f"for a condition that is ignored at that noise level. Over {batch.space.batch} examples.{caution}",
+        "".join(parts),
+        {"levels": list(found.levels), "effects": {name: values.tolist() for name, values in found.effects.items()}},
+    )
+
+
+def where(domain: Any, subject: Subject) -> list[str]:
+    """Return where conditions, and words of the first example, change the estimates of a few examples, as HTML.
+
+    Each is drawn at the noise level of its greatest effect.
+
+    Arguments:
+        domain: Draws weights over examples.
+        subject: The model, and the examples.
+    """
+    batch = subject.examples()
+    cond, n = batch.cond or {}, batch.space.batch
+    conditions, words = without_each(domain, cond), without_words(domain, cond)
+    found, examples = sensitivity(subject, batch, {**conditions, **words}), subject.decoded(batch.x, batch)
+    rows = []
+    for name in conditions:
+        best = int(found.effects[name].argmax())
+        drawn = domain.show_weights(examples, to_one(found.maps[name][best].sum(1)), [""] * n)
+        rows.append((f"{name}, noise {found.levels[best]:.3g}", [drawn]))
+    if words:
+        best = int(torch.stack([found.effects[word] for word in words]).sum(0).argmax())
+        changes = torch.stack([found.maps[word][best, 0].sum(0) for word in words])
+        total = changes.flatten(1).sum(1)
+        captions = [
+            f"{word} {share:.0%}"
+            for word, share in zip(words, (total / total.max().clamp(min=1e-12)).tolist(), strict=True)
+        ]
+        drawn = domain.show_weights(examples.take([0] * len(words)), to_one(changes, together=True), captions)
+        rows.append((f"each word, noise {found.levels[best]:.3g}", [drawn]))
+    return [
+        "<h3>Where it changes, at the level of the greatest effect; of words, relative to the greatest</h3>",
+        table([""], rows),
+    ]
