@@ -129,6 +129,8 @@ class AudioData(DataConfig):
             raise ValueError("data.mel.high is above half of data.sample_rate; lower it")
         if self.given_rate >= self.sample_rate:
             raise ValueError("data.low_rate must be below data.sample_rate")
+        if self.name == "instruments" and self.path is not None:
+            raise ValueError("data.name=instruments has a folder of its own; leave out data.name to read data.path")
         return self
 
     @property

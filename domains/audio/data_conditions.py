@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from polydiff.contract.conditions.data_conditions import DataConditions
@@ -27,5 +28,12 @@ class SoundConditions(DataConditions):
 
     def request(self, name: str, value: Any, n: int) -> Tensor:
         """Return the condition of n samples for a user's value, shape (n, ...); notes may be C4, Db4 or MIDI 60."""
+        return super().request(name, self.named(name, value), n)
+
+    def drawn(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> dict[str, Tensor]:
+        return super().drawn(generators, {name: self.named(name, value) for name, value in requested.items()})
+
+    def named(self, name: str, value: Any) -> Any:
+        """Return a user's value with the name of its class, C#4, in place of another name of the same note."""
         note = midi_name(value) if name == "pitch" and isinstance(value, str) else value
-        return super().request(name, note if note in self.class_names(name) else value, n)
+        return note if note in self.class_names(name) else value

@@ -59,7 +59,7 @@ def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, keys: Mapping[s
     from polydiff.machine.ranks import joined
     from polydiff.pipeline.folder import PipelineFolder
     from polydiff.pipeline.settings import Words
-    from polydiff.pipeline.train import begin, launch_of
+    from polydiff.pipeline.train import begin, check_not_begun, launch_of
 
     if args.profile or args.overfit_one_batch:
         raise UserError("--profile and --overfit-one-batch take one run. Use them with the keys of one stage.")
@@ -71,6 +71,7 @@ def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, keys: Mapping[s
     together, place = nullcontext() if several else joined(launch.timeout), f"{pipeline.domain}-pipeline"
     with together, folder_of(args.output, place) as path:
         if several:
+            check_not_begun(path)
             own = [] if args.output else ["-o", str(path)]
             return start_processes(["train", *words, *own], launch)
         return finish(begin(pipeline, path, typed), args.judge)

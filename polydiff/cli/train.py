@@ -64,6 +64,8 @@ def train(words: Sequence[str]) -> int:
     check(chosen)
     if args.dry_run:
         return print_dry_run(chosen)
+    from polydiff.pipeline.train import check_not_begun
+
     launch = chosen.config.launch
     if args.profile:
         if torchrun.needed(launch.processes):
@@ -73,6 +75,7 @@ def train(words: Sequence[str]) -> int:
         return check_overfit(chosen, args.overfit_one_batch)
     if torchrun.needed(launch.processes):
         with folder_of(args.output, chosen.config.domain) as path:
+            check_not_begun(path)
             own = [] if args.output else ["-o", str(path)]
             return start_processes(["train", *words, *own], launch)
     return start_run(chosen, args.output, args.judge)

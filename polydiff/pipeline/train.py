@@ -22,7 +22,7 @@ from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.pipeline.folder import PipelineFolder, check_existing, steps_of
 from polydiff.pipeline.outlines import check_stages_fit
 from polydiff.pipeline.settings import NO_WORDS, Words, check_trained, flat, stage_settings
-from polydiff.run.folder import PIPELINE, Run, is_pipeline
+from polydiff.run.folder import PIPELINE, Run, is_pipeline, steps_saved
 from polydiff.support.errors import UserError, as_mapping, as_path, check_type
 from polydiff.support.files import quoted, write_atomic
 from polydiff.support.launched import launched
@@ -75,11 +75,7 @@ def begin(pipeline: Pipeline, path: Path, words: Words = NO_WORDS) -> PipelineFo
     def write() -> None:
         if is_pipeline(path) and launched().restarts:  # it was begun before these processes were started again
             return
-        if is_pipeline(path):
-            raise UserError(
-                f"{path} already contains a pipeline. Resume it with `polydiff resume {quoted(path)}`, or choose "
-                "another -o."
-            )
+        check_not_begun(path)
         remove_drafts(path)  # of a start that was killed
         Run(path).check_free()
         folder = PipelineFolder(path, pipeline)
@@ -89,6 +85,17 @@ def begin(pipeline: Pipeline, path: Path, words: Words = NO_WORDS) -> PipelineFo
 
     by_first(write)
     return PipelineFolder.open(path)
+
+
+def check_not_begun(path: Path) -> None:
+    """Raise UserError if a folder holds a pipeline or a run: processes that are started again would resume it."""
+    if is_pipeline(path):
+        raise UserError(
+            f"{path} already contains a pipeline. Resume it with `polydiff resume {quoted(path)}`, or choose another "
+            "-o."
+        )
+    if steps_saved(Run(path).checkpoints):
+        Run(path).check_free()
 
 
 def planned(folder: PipelineFolder, words: Words = NO_WORDS) -> tuple[dict[str, Settings], Pipeline]:

@@ -63,6 +63,18 @@ def test_processes_are_started_with_the_words_that_were_typed(
     assert started == [([*words], 3, 2), ([*again], 2, 0)]
 
 
+def test_processes_that_are_started_again_do_not_resume_what_was_in_the_folder_before(
+    latent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torchrun, "start", lambda *_: pytest.fail("processes were started"))
+    (tmp_path / "latent.yaml").write_text(yaml.safe_dump(LATENT, sort_keys=False))
+    several = ["launch.processes=2", "launch.restarts=1"]
+    assert main([*train_words(tmp_path / "latent.yaml", latent), *several]) == 2
+    assert "already contains a pipeline" in capsys.readouterr().err
+    assert main(["train", "--domain", "image", "-o", str(latent / "stages" / "ae"), *several]) == 2
+    assert "already contains a run" in capsys.readouterr().err
+
+
 def test_train_makes_runs_numbers_and_pages(latent: Path) -> None:
     kept = yaml.safe_load((latent / "pipeline.yaml").read_text())
     assert kept["stages"]["ldm"] == {**LATENT["stages"]["ldm"], "train.steps": 4, "seed": 3}

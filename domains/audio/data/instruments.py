@@ -1,9 +1,10 @@
 """Notes of real instruments: the sampled instruments of a General MIDI sound font, played by FluidSynth.
 
-Each of the 77 instruments plays 24 notes, C3 to B4, at four velocities: 7,392 sounds of a second at 16 kHz, in the
-layout of NSynth (Engel et al., 2017, https://arxiv.org/abs/1704.01279): audio/NAME.wav and examples.json. A note is
-held for 0.8 s. It is rendered at 48 kHz without reverberation and chorus, then resampled, since a synthesiser that runs
-at 16 kHz would fold higher partials back.
+Each of the 77 instruments plays 24 notes, C3 to B4, at four velocities: 7,392 sounds of a second at 16 kHz, without
+those that the font leaves silent. They are in the layout of NSynth (Engel et al., 2017,
+https://arxiv.org/abs/1704.01279): audio/NAME.wav and examples.json. A note is held for 0.8 s. It is rendered at 48 kHz
+without reverberation and chorus, then resampled, since a synthesiser that runs at 16 kHz would fold higher partials
+back.
 """
 
 from __future__ import annotations

@@ -72,14 +72,15 @@ class Profiles:
     def like(self, requested: Mapping[str, Any]) -> Tensor | None:
         """Return the profiles whose values suit those requested, booleans (n,); None if all do.
 
-        Where no profile suits all of them, the later ones count.
+        Where no profile suits all of them, the later ones count; a value that suits no profile at all does not.
         """
         found: Tensor | None = None
         for name, value in requested.items():
             if name in self.values and str(value).strip() != ANY:
                 near = self.suiting(name, value)
-                found = near if found is None or not (found & near).any() else found & near
-        return found if found is not None and found.any() else None
+                if near.any():
+                    found = near if found is None or not (found & near).any() else found & near
+        return found
 
     def suiting(self, name: str, value: Any) -> Tensor:
         """Return the profiles with a value of a condition, or with those most similar to it, booleans (n,)."""

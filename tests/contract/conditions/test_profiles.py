@@ -71,6 +71,15 @@ def test_numbers_near_the_requested_one_suit(conditions: DataConditions) -> None
     assert max(velocities) <= 10 * NEAREST
 
 
+def test_a_value_that_no_profile_has_leaves_the_other_requests_in_force(conditions: DataConditions) -> None:
+    profiles = Profiles(conditions.fields, conditions.profiles)
+    brass = profiles.like({"family": "brass"})
+    assert brass is not None
+    for unsuited in ({"instrument": "tuba"}, {"text": "xylophone"}):  # such as a rare class, beyond the profiles
+        assert torch.equal(profiles.like({"family": "brass", **unsuited}), brass)
+        assert profiles.like(unsuited) is None
+
+
 def test_a_sample_depends_on_nothing_but_its_own_stream(conditions: DataConditions) -> None:
     together = conditions.draw(streams(0, "profiles", range(8)), {})
     alone = conditions.draw(streams(0, "profiles", [5]), {})

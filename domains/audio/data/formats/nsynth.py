@@ -56,6 +56,8 @@ def notes(root: Path, listed: Mapping[Path, str]) -> Iterator[Note]:
         for name, facts in found.items():
             if not isinstance(facts, dict):
                 raise UserError(f"{path}: {name} is described by a {type(facts).__name__}, not by columns.")
+            if "/" in name:
+                raise UserError(f"{path}: {name} is not the name of a file in the folder audio.")
             place = path.parent / "audio" / f"{name}.wav"
             yield Note(place.relative_to(root).as_posix(), Place(place), described(facts), split)
 

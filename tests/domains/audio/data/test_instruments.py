@@ -17,6 +17,7 @@ import torch
 from polydiff.cli import main
 from polydiff.config.merge import resolve
 from polydiff.contract.discover import build_domain
+from polydiff.core.streams import streams
 from polydiff.domains.audio.data import instruments
 from polydiff.domains.audio.data.instruments import FONT, LENGTH, PROGRAMS, RATE, VELOCITIES
 from polydiff.domains.audio.data.notes import frequency, note_name, note_number
@@ -112,6 +113,11 @@ def test_the_data_set_is_made_once_and_its_columns_are_conditions(font: Path, mo
     monkeypatch.setattr(instruments, "prepare", None)  # not called again
     again = build_domain(resolve("audio", values={**values, "data.conditions": ("family",)}).config)
     assert set(again.conditions) == {"family"}
+    drawn = {}
+    for note in ("A#3", "Bb3", "58"):
+        _, cond = first.blank(streams(0, "blank", range(20)), {"pitch": note})
+        drawn[note] = {row["instrument"] for row in first.describe(cond)}
+    assert drawn["A#3"] == drawn["Bb3"] == drawn["58"]  # what is drawn beside a note suits it by any of its names
     found = first.evaluate(first.examples("train", 40))
     assert found["pitch_accuracy"].value == found["in_tune"].value == 1.0
 
@@ -144,3 +150,8 @@ def test_names_and_numbers_of_notes(midi: int) -> None:
     assert note_number(note_name(midi)) == midi
     assert note_number("H4") is None
     assert note_number("c4") is None
+
+
+def test_a_path_beside_the_data_set_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"leave out data\.name to read data\.path"):
+        resolve("audio", values={"data.name": "instruments", "data.path": tmp_path})

@@ -82,3 +82,11 @@ def test_listed_notes_that_are_missing_are_excluded_and_a_damaged_list_is_an_err
     path.write_text(path.read_text()[:-40])
     with pytest.raises(UserError, match=r"nsynth-train/examples\.json cannot be read as the list of NSynth"):
         Folder(AudioData(path=nsynth, sample_rate=16000, length=64000))
+
+
+def test_a_note_whose_name_leads_out_of_the_folder_is_an_error(nsynth: Path) -> None:
+    path = nsynth / "nsynth-test" / "examples.json"
+    for name in ("/etc/sound", "../sound"):
+        path.write_text(json.dumps({name: note(0, "bass", 40, 25)}))
+        with pytest.raises(UserError, match=f"{name} is not the name of a file in the folder audio"):
+            Folder(AudioData(path=nsynth, sample_rate=16000, length=64000))
