@@ -246,7 +246,10 @@ def test_arguments_that_cannot_work_are_an_error_before_the_work_begins(
         ),
         (["inpaint", audio, "--keep", ":"], "All parts are kept, so there is nothing to generate."),
         (["inpaint", image, "--gap", "0:1"], "'0:1' is not a part of an image. Write X0,Y0:X1,Y1 in pixels"),
-        (["inpaint", image, "--gap", "0,0:9,9"], "0,0:9,9 exceeds the model's images of 8 x 8 pixels, in which --gap"),
+        (
+            ["inpaint", image, "--gap", "0,0:9,9"],
+            "0,0:9,9 exceeds the model's images of 8 x 8 pixels, to which gap and keep refer",
+        ),
         (["inpaint", image, "--gap", "4,4:2,6"], "4,4:2,6 contains no pixel"),
         (["vary", audio, sound, str(stereo)], f"{stereo} has 2 channels"),
         (["vary", audio, str(silent)], f"{silent} is silent"),

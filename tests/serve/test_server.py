@@ -343,7 +343,7 @@ def test_failed_jobs_name_fields_of_requests(served: Served) -> None:
     )
     ethane = {"file": served.upload(ETHANE.encode(), "xyz")}
     for request, words in (
-        ({"kind": "inpaint", "source": image, "gap": ["9,9:12,12"]}, "in which gap and keep count"),
+        ({"kind": "inpaint", "source": image, "gap": ["9,9:12,12"]}, "to which gap and keep refer"),
         ({"kind": "inpaint", "source": image, "keep": ["0,0:8,8"]}, "Change gap, keep or mask."),
         ({"kind": "inpaint", "source": image, "add": "3"}, "add 3: the domain image cannot add places"),
         (

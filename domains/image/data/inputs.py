@@ -108,7 +108,7 @@ def region(text: str, height: int, width: int) -> Tensor:
     left, top, right, bottom = map(int, corners.groups())
     if right > width or bottom > height:
         raise UserError(
-            f"{text} exceeds the model's images of {width} x {height} pixels, in which gap and keep count. A "
+            f"{text} exceeds the model's images of {width} x {height} pixels, to which gap and keep refer. A "
             "mask of the size of a file marks parts of this file."
         )
     if left >= right or top >= bottom:
