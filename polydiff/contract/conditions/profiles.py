@@ -90,7 +90,7 @@ class Profiles:
             case Real():
                 known = torch.tensor([math.inf if one is None else one for one in self.values[name]])
                 distance = (known - float(value)).abs()
-                return distance <= distance.sort().values[min(NEAREST, len(known)) - 1]
+                return (distance <= distance.sort().values[min(NEAREST, len(known)) - 1]) & distance.isfinite()
         texts, wanted = self.words_of[name], frozenset(words(str(value)))
         same = torch.tensor([one == wanted and bool(one) for one in texts])
         return same if same.any() else similar(wanted, texts)

@@ -76,8 +76,17 @@ def test_a_value_that_no_profile_has_leaves_the_other_requests_in_force(conditio
     brass = profiles.like({"family": "brass"})
     assert brass is not None
     for unsuited in ({"instrument": "tuba"}, {"text": "xylophone"}):  # such as a rare class, beyond the profiles
-        assert torch.equal(profiles.like({"family": "brass", **unsuited}), brass)
+        both = profiles.like({"family": "brass", **unsuited})
+        assert both is not None
+        assert torch.equal(both, brass)
         assert profiles.like(unsuited) is None
+
+
+def test_profiles_without_a_number_do_not_suit_one(conditions: DataConditions) -> None:
+    profiles = Profiles(conditions.fields, {"velocity": [10.0, *[None] * 50], "instrument": ["oboe"] * 51})
+    like = profiles.like({"velocity": 20.0})
+    assert like is not None
+    assert like.tolist() == [True] + [False] * 50
 
 
 def test_a_sample_depends_on_nothing_but_its_own_stream(conditions: DataConditions) -> None:

@@ -113,9 +113,10 @@ def test_the_data_set_is_made_once_and_its_columns_are_conditions(font: Path, mo
     monkeypatch.setattr(instruments, "prepare", None)  # not called again
     again = build_domain(resolve("audio", values={**values, "data.conditions": ("family",)}).config)
     assert set(again.conditions) == {"family"}
-    drawn = {}
+    drawn: dict[str, set[Any]] = {}
     for note in ("A#3", "Bb3", "58"):
         _, cond = first.blank(streams(0, "blank", range(20)), {"pitch": note})
+        assert cond is not None
         drawn[note] = {row["instrument"] for row in first.describe(cond)}
     assert drawn["A#3"] == drawn["Bb3"] == drawn["58"]  # what is drawn beside a note suits it by any of its names
     found = first.evaluate(first.examples("train", 40))
