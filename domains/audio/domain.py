@@ -203,7 +203,7 @@ class Audio:
     def exported_program(self) -> tuple[Path, Mapping[str, Any]]:
         """Return a program that draws sounds without polydiff (`polydiff.export.deploys.HasProgram`)."""
         own = {"std": self.codec.std, "gains": list(self.codec.gains), "sample_rate": self.data.sample_rate}
-        return PROGRAM, own | {"conditions": to_json(self.data_conditions.fields)}
+        return PROGRAM, own | self.data_conditions.as_json()
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
         """Return confusions of requested and detected classes (`polydiff.contract.abilities.HasConfusions`)."""

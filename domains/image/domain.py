@@ -21,7 +21,6 @@ from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
-from polydiff.contract.fields import to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
 from polydiff.contract.text.columns import TEXT
@@ -312,7 +311,7 @@ class Image:
     def exported_program(self) -> tuple[Path, Mapping[str, Any]]:
         """Return a program that draws images without polydiff (`polydiff.export.deploys.HasProgram`)."""
         own = {"mean": list(self.codec.mean), "std": self.codec.std}
-        return PROGRAM, own | {"conditions": to_json(self.data_conditions.fields)}
+        return PROGRAM, own | self.data_conditions.as_json()
 
     def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
         """Return conversions to an array uint8 (N, S, S, C), and to Pillow's images (`abilities.Converts`)."""

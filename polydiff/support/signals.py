@@ -29,9 +29,18 @@ class Terminated(KeyboardInterrupt):
 
 
 def end_signals() -> list[signal.Signals]:
-    """Return the signals of `ENDING`, without those that the parent process made this one ignore, as nohup does."""
+    """Return the signals of `ENDING` that have no other use in this process.
+
+    One that is ignored stays so, as nohup wants it, and so does SIGHUP or SIGUSR1 with a handler of the program that
+    calls polydiff.
+    """
     found = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
-    return [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
+    return [number for number in found if number == signal.SIGTERM or is_free(signal.getsignal(number))]
+
+
+def is_free(handler: Any) -> bool:
+    """Return whether a signal has the system's own handler, or one of this module."""
+    return handler is signal.SIG_DFL or getattr(handler, "__module__", "") == __name__
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
@@ -72,7 +81,8 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # None: it was not set from Python
+                signal.signal(number, handler)
 
 
 def end_at_once() -> None:
@@ -104,7 +114,8 @@ class Interrupts:
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # None: it was not set from Python
+                signal.signal(number, handler)
 
     def _request(self, number: int, frame: object) -> None:
         self.requested = True

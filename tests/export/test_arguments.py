@@ -155,3 +155,21 @@ def test_molecules_have_the_requested_numbers_of_atoms(
     assert {name for name in ("logp", "C", "H") if np.isnan(given[name]).any()} == absent
     if not absent & {"C", "H"}:
         assert (given["C"] + given["H"] == found).all()
+
+
+def test_conditions_that_are_not_wanted_are_those_of_one_training_example() -> None:
+    source = resources.files("polydiff.export.reference").joinpath("inputs.py").read_text()
+    program: dict[str, Any] = {"__name__": "inputs"}
+    exec(compile(source, "inputs.py", "exec"), program)
+    text = {"type": "text", "tokens": "words", "vocabulary": ["a", "cat", "dog"], "longest": 2, "kept": ["a cat"]}
+    values = {"conditions": {"label": CLASSES, "tempo": REAL, "text": text}}
+    values["examples"] = {"label": ["cat", "dog"] * 2, "tempo": [1.0, 3.0, None, 3.0], "text": ["a cat", "a dog"] * 2}
+    spec = {"inputs": {}, "values": values}
+    found = program["conditions"](spec, 200, {}, {}, np.random.default_rng(0))
+    assert set(found["label"].tolist()) == {0, 1}
+    assert (found["text"][:, 1] == found["label"] + 2).all()
+    assert (found["tempo"][found["label"] == 1] == 1.0).all()
+    assert np.isnan(found["tempo"][found["label"] == 0]).any()
+    dogs = program["conditions"](spec, 20, {"label": "dog"}, {}, np.random.default_rng(0))
+    assert set(dogs["label"].tolist()) == {1}
+    assert (dogs["text"] == [1, 3]).all()

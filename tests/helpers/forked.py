@@ -60,6 +60,7 @@ def run_program(words: Sequence[str], cwd: Path | None, seconds: float) -> subpr
         code = process.exitcode
         if code is None:
             process.kill()
+            process.join()  # before the folder of its output is deleted
             raise subprocess.TimeoutExpired(list(words), seconds)
         return subprocess.CompletedProcess(list(words), code, out.read_text(), err.read_text())
 

@@ -51,6 +51,18 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_handler_of_the_program_that_calls_stays() -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: received.append(number))
+    try:
+        with Interrupts() as interrupts:
+            signal.raise_signal(signal.SIGUSR1)
+            assert not interrupts.requested
+        assert received == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
 def test_other_threads_get_no_handler() -> None:
     errors: list[BaseException] = []
 

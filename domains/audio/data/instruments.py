@@ -141,7 +141,7 @@ def all_notes() -> list[dict[str, Any]]:
 def find_font() -> Path:
     """Return the sound font that `FONT` names, else that of the system."""
     named = os.environ.get(FONT)
-    found = [Path(path) for path in ([named] if named else FONTS) if Path(path).is_file()]
+    found = [path for one in ([named] if named else FONTS) if (path := Path(one).expanduser()).is_file()]
     if not found:
         where = f"{FONT}={named} is no file." if named else f"There is no sound font in {', '.join(FONTS)}."
         raise UserError(f"data.name=instruments needs a sound font of General MIDI. {where} {INSTALL}.")

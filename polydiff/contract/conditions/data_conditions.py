@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.conditions.profiles import Profiles, Values
-from polydiff.contract.fields import Field, Labels
+from polydiff.contract.fields import Field, Labels, to_json
 from polydiff.contract.text.captions import Captions
 from polydiff.core.conditions import Condition, Kind
 from polydiff.support.errors import amount, unknown
@@ -80,6 +80,10 @@ class DataConditions:
                         stacklevel=3,
                     )
         return self.encode(values)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return fields and profiles as JSON, for a program without polydiff."""
+        return {"conditions": to_json(self.fields), **({"examples": dict(self.profiles)} if self.profiles else {})}
 
     def draw(self, generators: Sequence[torch.Generator], requested: Mapping[str, Any]) -> dict[str, Tensor]:
         """Return the conditions of new samples, drawn with their frequencies in training unless requested.

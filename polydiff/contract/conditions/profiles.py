@@ -33,6 +33,8 @@ Values = Mapping[str, Sequence[Any]]
 def profiles_of(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]], weights: Sequence[int]) -> Values:
     """Return the profiles of a data set; {} if fewer than two of its conditions can be drawn.
 
+    Each class occurs in one at least.
+
     Arguments:
         fields: Name of a condition -> its field.
         rows: Conditions of each example.
@@ -45,7 +47,31 @@ def profiles_of(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]], 
     count = min(KEPT, int(often[-1]))
     inside = 0.5 if count == often[-1] else np.random.default_rng(0).random(count)  # by chance: data may be periodic
     chosen = np.searchsorted(often, (np.arange(count) + inside) / count * often[-1], side="right").tolist()
-    return {name: [rows[place].get(name) for place in chosen] for name in names}
+    found = [rows[place] for place in chosen]
+    found += rare(fields, rows, weights, found)
+    return {name: [row.get(name) for row in found] for name in names}
+
+
+def rare(
+    fields: Mapping[str, Field],
+    rows: Sequence[Mapping[str, Any]],
+    weights: Sequence[int],
+    found: Sequence[Mapping[str, Any]],
+) -> list[Mapping[str, Any]]:
+    """Return training examples of the classes that those found lack, one of each; other arguments as above."""
+    lacking = {
+        name: {one for one, count in zip(field.names, field.counts, strict=True) if count}
+        - {row.get(name) for row in found}
+        for name, field in fields.items()
+        if isinstance(field, Labels)
+    }
+    further: list[Mapping[str, Any]] = []
+    for place in range(len(rows) if any(lacking.values()) else 0):
+        row = rows[place] if weights[place] else {}
+        if any(row.get(name) in classes for name, classes in lacking.items()):
+            further.append(row)
+            lacking = {name: classes - {row.get(name)} for name, classes in lacking.items()}
+    return further
 
 
 @dataclass(frozen=True)

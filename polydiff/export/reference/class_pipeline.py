@@ -52,6 +52,7 @@ class ClassPipeline(DiffusionPipeline):  # type: ignore[misc] # its types are no
             ValueError: A class does not exist, or there is none.
         """
         config, device = self.unet.config, self.unet.device
+        class_labels = list(class_labels)
         if not class_labels or any(not -1 <= label < config.num_class_embeds - 1 for label in class_labels):
             raise ValueError(f"class_labels should be classes from 0 to {config.num_class_embeds - 2}, or -1 for none")
         side = config.sample_size

@@ -115,6 +115,8 @@ def conditions(
 ) -> dict[str, Array]:
     """Return the conditions of n samples: as wanted (NAME=any: not given), else drawn as in the training data.
 
+    With examples, what is not wanted is that of one training example with the wanted classes, if there is one.
+
     Arguments:
         spec: model.json.
         n: Number of samples.
@@ -123,9 +125,13 @@ def conditions(
         rng: Draws what is not wanted.
     """
     found: dict[str, Array] = {}
+    rows = examples(spec, n, wanted, rng)
     for name, field in spec["values"].get("conditions", {}).items():
         text = wanted.pop(name, None)
-        if field["type"] == "classes":
+        own = [row[name] for row in rows] if text is None and rows and name in rows[0] else None
+        if own is not None:
+            found[name] = encoded(field, own)
+        elif field["type"] == "classes":
             shares, names = np.array(field["counts"], float), [*field["names"], ANY]
             if text is not None and text not in names:
                 fail(f"{name}={text}: the {len(shares)} classes are {listed(names[:-1])}; or {ANY}.")
@@ -137,14 +143,39 @@ def conditions(
             found[name] = ((values - field["mean"]) / field["std"]).astype(np.float32)
         elif field["type"] == "text":
             texts = rng.choice(field["kept"], n).tolist() if text is None else ["" if text == ANY else text] * n
-            rows = [(tokens(field, one) + [-1] * field["longest"])[: field["longest"]] for one in texts]
-            found[name] = np.array(rows, np.int64)
+            found[name] = encoded(field, texts)
     for name, about in spec["inputs"].items():
         if about.get("condition") and name not in {*found, *given}:  # such as an embedding: not given
             sizes = [1 if isinstance(axis, str) else axis for axis in about["axes"][1:]]
             missing = np.nan if about["not_given"] is None else about["not_given"]
             found[name] = np.full((n, *sizes), missing, about["dtype"])
     return found
+
+
+def examples(spec: dict[str, Any], n: int, wanted: dict[str, str], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return the conditions of a training example for each of n samples, with the wanted classes; [] without any."""
+    known = spec["values"].get("examples", {})
+    if not known:
+        return []
+    fields = spec["values"]["conditions"]
+    suit = np.ones(len(next(iter(known.values()))), bool)
+    for name, text in wanted.items():
+        if name in known and fields[name]["type"] == "classes" and text != ANY:
+            same = suit & np.array([value == text for value in known[name]])
+            suit = same if same.any() else suit
+    places = rng.choice(np.flatnonzero(suit), n)
+    return [{name: values[place] for name, values in known.items()} for place in places.tolist()]
+
+
+def encoded(field: dict[str, Any], values: list[Any]) -> Array:
+    """Return values of training examples, None if missing, as an input of the network."""
+    if field["type"] == "classes":
+        return np.array([-1 if value is None else field["names"].index(value) for value in values], np.int64)
+    if field["type"] == "real":
+        numbers = np.array([np.nan if value is None else value for value in values], float)
+        return ((numbers - field["mean"]) / field["std"]).astype(np.float32)
+    rows = [(tokens(field, text or "") + [-1] * field["longest"])[: field["longest"]] for text in values]
+    return np.array(rows, np.int64)
 
 
 def listed(names: list[str]) -> str:

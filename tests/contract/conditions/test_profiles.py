@@ -110,6 +110,18 @@ def test_one_condition_alone_has_no_profiles_and_many_examples_have_a_thousand()
     assert held_out["label"] == ["b"]
 
 
+def test_each_class_of_training_can_be_drawn() -> None:
+    names = [f"class {i:04d}" for i in range(1300)]
+    rows = [{"label": name, "family": name[:8]} for name in names for _ in range(3)]
+    weights = [int(i % 3 < 2 or i >= 9) for i in range(len(rows))]
+    fields = {key: Labels.measure([row[key] for row in rows], weights) for key in ("label", "family")}
+    found = profiles_of(fields, rows, weights)
+    assert set(found["label"]) == set(names)
+    assert all(label.startswith(family) for label, family in zip(found["label"], found["family"], strict=True))
+    drawn = DataConditions(fields, found).draw(streams(0, "rare", range(4)), {"label": "class 1299"})
+    assert drawn["family"].tolist() == [fields["family"].names.index("class 12")] * 4
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
