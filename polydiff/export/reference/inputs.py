@@ -173,7 +173,8 @@ def encoded(field: dict[str, Any], values: list[Any]) -> Array:
         return np.array([-1 if value is None else field["names"].index(value) for value in values], np.int64)
     if field["type"] == "real":
         numbers = np.array([np.nan if value is None else value for value in values], float)
-        return ((numbers - field["mean"]) / field["std"]).astype(np.float32)
+        standard: Array = ((numbers - field["mean"]) / field["std"]).astype(np.float32)
+        return standard
     rows = [(tokens(field, text or "") + [-1] * field["longest"])[: field["longest"]] for text in values]
     return np.array(rows, np.int64)
 
