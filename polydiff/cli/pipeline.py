@@ -19,6 +19,7 @@ from polydiff.machine import torchrun
 from polydiff.pipeline.file import Pipeline, pipeline_of, read_pipeline
 from polydiff.support.errors import NonFiniteError, UserError
 from polydiff.support.files import quoted
+from polydiff.support.launched import launched
 from polydiff.support.progress import log
 from polydiff.support.signals import exit_code
 from polydiff.support.yaml_text import read_yaml
@@ -66,12 +67,13 @@ def train_pipeline(pipeline: Pipeline, args: argparse.Namespace, keys: Mapping[s
     typed = Words(keys, read_stages(args.stage, "up.train.steps=500"))
     if args.dry_run:
         return print_stages(pipeline, typed)
+    if args.output and launched().world == 1:  # processes that are started again would resume what is there
+        check_not_begun(args.output)
     launch = launch_of(PipelineFolder(args.output or RUNS, pipeline), typed)
     several = torchrun.needed(launch.processes)
     together, place = nullcontext() if several else joined(launch.timeout), f"{pipeline.domain}-pipeline"
     with together, folder_of(args.output, place) as path:
         if several:
-            check_not_begun(path)
             own = [] if args.output else ["-o", str(path)]
             return start_processes(["train", *words, *own], launch)
         return finish(begin(pipeline, path, typed), args.judge)
