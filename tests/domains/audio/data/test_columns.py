@@ -85,9 +85,11 @@ def test_a_domain_encodes_several_conditions(tmp_path: Path) -> None:
     again = Audio(AudioConfig(data=data), json.loads(json.dumps(audio.statistics)))
     _, drawn = again.blank(streams(0, "blank", range(20)), {"tempo": "65"})
     _, other = again.blank(streams(0, "blank", range(20)), {"vector": np.ones((2, 4))})
+    _, free = again.blank(streams(0, "blank", range(20)), {})
     assert drawn is not None
     assert other is not None
-    assert torch.equal(drawn["digit"], other["digit"])  # a request for one column leaves the others as they were drawn
+    assert free is not None
+    assert torch.equal(free["digit"], other["digit"])  # a request for an embedding leaves the others as they were drawn
     described = again.describe(drawn)
     assert {row["tempo"] for row in described} == {65}
     assert {row["vector"] for row in described} == {"any"}

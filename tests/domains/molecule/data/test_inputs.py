@@ -273,7 +273,7 @@ def test_the_command_line(trained: str, ethanol: Path, tmp_path: Path, capsys: p
         ([], "Set either --gap (parts to generate)"),
         (["--add", "900"], "atoms=909: the largest molecule in training has"),
         (["--add", "6", "-n", "3"], "-n and --first select held-out examples"),
-        (["--add", "0"], "--add 0: specify how many atoms to add, such as 6, or which, such as C2H4"),
+        (["--add", "0"], "add 0: specify how many atoms to add, such as 6, or which, such as C2H4"),
         (["--add", "C999999999"], "atoms=1e+09: the largest molecule in training has"),
         (["--add", "9" * 5000], "is not a formula"),
         (["--keep", "0-999999999"], "atom 999999999 does not exist; the molecule has 9 atoms, counted from 0"),
