@@ -65,6 +65,7 @@ LOOP = ("step", "save", "sampling")
 
 def interrupted(argv: list[str], phase: Phase, number: signal.Signals, times: int, slow: float) -> int:
     """Run the command line; at the first call of the phase, send this process the signal."""
+    not_ignored(number)
     owner: Any = importlib.import_module(phase.module)
     before: Callable[..., Any] = getattr(owner, phase.name)
     sent: list[int] = []
@@ -80,6 +81,12 @@ def interrupted(argv: list[str], phase: Phase, number: signal.Signals, times: in
 
     setattr(owner, phase.name, entered)
     return run_main(argv)
+
+
+def not_ignored(number: signal.Signals) -> None:
+    """Give a signal the system's handler in this process if it is ignored, as SIGHUP is under nohup."""
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def in_phase(name: str, number: signal.Signals, times: int) -> None:
@@ -143,7 +150,7 @@ def outside(place: str, number: signal.Signals) -> None:
         argv = ["train", "-d", "image", "-o", "run"] if place == "imports" else ["--version"]
         ended = subprocess.run(
             [sys.executable, "-m", "polydiff", *argv], capture_output=True, text=True, check=False, timeout=120,
-            cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)},
+            cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, preexec_fn=partial(not_ignored, number),
         )  # fmt: skip
         expected = CODES[number] if place == "imports" else -number  # the system's own end, which a shell calls 130
         assert ended.returncode == expected, f"exit code {ended.returncode}: {ended.stderr}"
