@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self, overload
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -69,30 +70,11 @@ def few(train: Split, most: tuple[int, int]) -> list[int]:
     return train.spread(min(most[0], max(most[1] // pixels, 64)))
 
 
-class Rows(Sequence[dict[str, Any]]):
-    """The conditions of the images of a split, their class included, in the user's words; each is made when it is read.
-
-    Arguments:
-        split: The images.
-        names: Classes; () for none.
-    """
-
-    def __init__(self, split: Split, names: Sequence[str]) -> None:
-        self.split, self.names = split, names
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(len(self))[index]]
-        label = int(self.split.labels[index]) if self.names else -1
-        own = {LABEL: self.names[label]} if label >= 0 else {}
-        return own | dict(self.split.values[index] if self.split.values else {})
+def conditions_of(split: Split, names: Sequence[str], index: int) -> dict[str, Any]:
+    """Return the conditions of an image of a split, its class included, in the user's words."""
+    label = int(split.labels[index]) if names else -1
+    own = {LABEL: names[label]} if label >= 0 else {}
+    return own | dict(split.values[index] if split.values else {})
 
 
 def measured(source: Source, data: ImageData, letters: bool) -> dict[str, Any]:
@@ -111,7 +93,7 @@ def measured(source: Source, data: ImageData, letters: bool) -> dict[str, Any]:
         labels = train.labels[train.labels >= 0]
         known = {LABEL: fields.Labels(names, tuple(labels.bincount(minlength=len(names)).tolist())), **known}
     own: dict[str, Any] = {"mean": list(codec.mean), "std": codec.std, "conditions": fields.to_json(known)}
-    if profiles := profiles_of(known, Rows(train, names), [1] * len(train)):
+    if profiles := profiles_of(known, partial(conditions_of, train, names), [1] * len(train)):
         own["profiles"] = profiles
     if letters:
         greys = Greys.measure(images, data.greys)

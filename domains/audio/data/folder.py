@@ -119,7 +119,8 @@ class Folder:
 
     @property
     def profiles(self) -> Profiled:
-        return profiles_of(self.fields, *self.rows)
+        values, weights = self.rows
+        return profiles_of(self.fields, values.__getitem__, weights)
 
     @property
     def rows(self) -> tuple[list[dict[str, Any]], list[int]]:

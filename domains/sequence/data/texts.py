@@ -102,7 +102,7 @@ def divided(listed: Sequence[Listed], data: SequenceData, quarantine: Quarantine
         places = [i for i, side in enumerate(sides) if side == name]
         return Texts([listed[i] for i in places], [rows[i] for i in places])
 
-    profiles = profiles_of(fields, rows, weights)
+    profiles = profiles_of(fields, rows.__getitem__, weights)
     return Source({name: split(name) for name in (TRAIN, TEST)}, longest, True, fields, profiles, quarantine)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,14 +30,14 @@ Values = Mapping[str, Sequence[Any]]
 """Name of a condition -> its value in each profile, in the user's words; None if the example has none."""
 
 
-def profiles_of(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]], weights: Sequence[int]) -> Values:
+def profiles_of(fields: Mapping[str, Field], row: Callable[[int], Mapping[str, Any]], weights: Sequence[int]) -> Values:
     """Return the profiles of a data set; {} if fewer than two of its conditions can be drawn.
 
     Each class occurs in one at least.
 
     Arguments:
         fields: Name of a condition -> its field.
-        rows: Conditions of each example.
+        row: Number of an example -> its conditions; called for the profiles alone, since data may be unlimited.
         weights: How often each occurs in training; 0 for those held out.
     """
     names = [name for name, field in fields.items() if not isinstance(field, Embedding)]
@@ -47,30 +47,30 @@ def profiles_of(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]], 
     count = min(KEPT, int(often[-1]))
     inside = 0.5 if count == often[-1] else np.random.default_rng(0).random(count)  # by chance: data may be periodic
     chosen = np.searchsorted(often, (np.arange(count) + inside) / count * often[-1], side="right").tolist()
-    found = [rows[place] for place in chosen]
-    found += rare(fields, rows, weights, found)
-    return {name: [row.get(name) for row in found] for name in names}
+    found = [row(place) for place in chosen]
+    found += rare(fields, row, weights, found)
+    return {name: [one.get(name) for one in found] for name in names}
 
 
 def rare(
     fields: Mapping[str, Field],
-    rows: Sequence[Mapping[str, Any]],
+    row: Callable[[int], Mapping[str, Any]],
     weights: Sequence[int],
     found: Sequence[Mapping[str, Any]],
 ) -> list[Mapping[str, Any]]:
     """Return training examples of the classes that those found lack, one of each; other arguments as above."""
     lacking = {
         name: {one for one, count in zip(field.names, field.counts, strict=True) if count}
-        - {row.get(name) for row in found}
+        - {one.get(name) for one in found}
         for name, field in fields.items()
         if isinstance(field, Labels)
     }
     further: list[Mapping[str, Any]] = []
-    for place in range(len(rows) if any(lacking.values()) else 0):
-        row = rows[place] if weights[place] else {}
-        if any(row.get(name) in classes for name, classes in lacking.items()):
-            further.append(row)
-            lacking = {name: classes - {row.get(name)} for name, classes in lacking.items()}
+    for place in range(len(weights) if any(lacking.values()) else 0):
+        one = row(place) if weights[place] else {}
+        if any(one.get(name) in classes for name, classes in lacking.items()):
+            further.append(one)
+            lacking = {name: classes - {one.get(name)} for name, classes in lacking.items()}
     return further
 
 

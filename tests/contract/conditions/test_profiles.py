@@ -33,7 +33,7 @@ def conditions() -> DataConditions:
         "text": Captions.measure(columns["text"], WEIGHTS),
         "vector": Embedding(4, 1, 1.0),
     }
-    return DataConditions(fields, profiles_of(fields, ROWS, WEIGHTS))
+    return DataConditions(fields, profiles_of(fields, ROWS.__getitem__, WEIGHTS))
 
 
 def drawn(conditions: DataConditions, n: int = 400, **requested: object) -> list[dict[str, object]]:
@@ -98,14 +98,14 @@ def test_a_sample_depends_on_nothing_but_its_own_stream(conditions: DataConditio
 
 def test_one_condition_alone_has_no_profiles_and_many_examples_have_a_thousand() -> None:
     field = Labels.measure(["a", "b"], [1, 1])
-    assert profiles_of({"label": field}, [{"label": "a"}, {"label": "b"}], [1, 1]) == {}
+    assert profiles_of({"label": field}, [{"label": "a"}, {"label": "b"}].__getitem__, [1, 1]) == {}
     fields = {"label": field, "again": field}
     rows = [{"label": "ab"[i % 2], "again": "ab"[i % 2]} for i in range(5000)]
-    found = profiles_of(fields, rows, [int(i < 4000) for i in range(5000)])
+    found = profiles_of(fields, rows.__getitem__, [int(i < 4000) for i in range(5000)])
     assert len(found["label"]) == len(found["again"]) == KEPT
     assert found["label"] == found["again"]
     assert found["label"].count("a") == pytest.approx(KEPT / 2, abs=80)
-    held_out = profiles_of(fields, [{"label": "a", "again": "a"}, {"label": "b", "again": "b"}], [0, 1])
+    held_out = profiles_of(fields, [{"label": "a", "again": "a"}, {"label": "b", "again": "b"}].__getitem__, [0, 1])
     assert found.keys() == held_out.keys()
     assert held_out["label"] == ["b"]
 
@@ -115,7 +115,7 @@ def test_each_class_of_training_can_be_drawn() -> None:
     rows = [{"label": name, "family": name[:8]} for name in names for _ in range(3)]
     weights = [int(i % 3 < 2 or i >= 9) for i in range(len(rows))]
     fields = {key: Labels.measure([row[key] for row in rows], weights) for key in ("label", "family")}
-    found = profiles_of(fields, rows, weights)
+    found = profiles_of(fields, rows.__getitem__, weights)
     assert set(found["label"]) == set(names)
     assert all(label.startswith(family) for label, family in zip(found["label"], found["family"], strict=True))
     drawn = DataConditions(fields, found).draw(streams(0, "rare", range(4)), {"label": "class 1299"})
