@@ -1,5 +1,8 @@
 r"""The network of molecules with bonds: letters enter as one-hot vectors of atoms and of pairs, and logits leave.
 
+Atoms also get the numbers of their known bonds of each order and of their masked pairs, so that messages need not add
+up what is left of a valence.
+
 Pairs also get probabilities of random walks along the bonds that are known: with A their adjacency and D = diag(A 1),
 
 $$ R_{ij} = [M, M^2, \dots, M^k]_{ij}, \qquad M = D^{-1} A, $$
@@ -28,14 +31,16 @@ from polydiff.domains.molecule.graphs.codec import ATOMS, BONDS, ORDERS, POSITIO
 
 WALKS = 8
 """k, the longest walk."""
+VALENCE = 4
+"""Divisor of an atom's numbers of bonds."""
 
 
 class GraphNetwork(nn.Module):
     """Targets of positions and logits of letters, by a network with numbers of atoms and of pairs.
 
     Arguments:
-        network: Called as network(x, level, space, cond, edges=) on (B, N, 3 + K + 1) and (B, N, N, L + 1 + 3 k), as
-            `build_backbone` returns it; it returns numbers of the same shapes.
+        network: Called as network(x, level, space, cond, edges=) on (B, N, 3 + K + 1 + L) and
+            (B, N, N, L + 1 + 3 k), as `build_backbone` returns it; it returns numbers of the same shapes.
         atoms: K.
         bonds: L.
     """
@@ -59,7 +64,8 @@ class GraphNetwork(nn.Module):
         atoms, bonds = (one_hot(x[name], n, level) for name, n in ((ATOMS, self.atoms), (BONDS, self.bonds)))
         places = x[POSITIONS].to(level) if POSITIONS in x else atoms.new_zeros(*atoms.shape[:2], 3)
         edges = torch.cat([bonds, walks(bonds[..., 1 : self.bonds].sum(-1))], -1)
-        state, pairs = self.network(torch.cat([places, atoms], -1), level, space.parts[BONDS], cond, edges=edges)
+        numbers = torch.cat([places, atoms, counts(bonds)], -1)
+        state, pairs = self.network(numbers, level, space.parts[BONDS], cond, edges=edges)
         found = {ATOMS: state[..., 3 : 3 + self.atoms], BONDS: pairs[..., : self.bonds]}
         return {POSITIONS: state[..., :3], **found} if POSITIONS in x else found
 
@@ -72,6 +78,15 @@ def one_hot(x: Tensor, letters: int, like: Tensor) -> Tensor:
     """Return letters 0 .. K, where K is the mask, as one-hot vectors (..., K + 1), 0 outside of all sites."""
     hot = functional.one_hot(x.clamp(min=0), letters + 1) * (x >= 0)[..., None]
     return hot.to(like.dtype)
+
+
+def counts(bonds: Tensor) -> Tensor:
+    """Return the numbers of bonds of order 1, 2, ... and of masked pairs of each atom over `VALENCE`, (B, N, L).
+
+    Arguments:
+        bonds: One-hot letters of pairs, 0: no bond, the last: the mask, (B, N, N, L + 1).
+    """
+    return bonds[..., 1:].sum(2) / VALENCE
 
 
 def walks(adjacency: Tensor) -> Tensor:
@@ -101,5 +116,7 @@ def graph_network(
     """
     atoms = len(codec.letters)
     pairs = ORDERS + 1 + 3 * WALKS
-    network = build_backbone(config, channels=atoms + 1, dims=3, conditions=conditions, pairs=pairs, levels=levels)
+    network = build_backbone(
+        config, channels=atoms + 1 + ORDERS, dims=3, conditions=conditions, pairs=pairs, levels=levels
+    )
     return GraphNetwork(network, atoms, ORDERS)

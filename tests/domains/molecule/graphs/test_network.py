@@ -10,7 +10,7 @@ from polydiff.config.merge import resolve
 from polydiff.core.parts.product import Product
 from polydiff.core.streams import streams
 from polydiff.domains.molecule.domain import MoleculeDomain
-from polydiff.domains.molecule.graphs.network import walks
+from polydiff.domains.molecule.graphs.network import counts, one_hot, walks
 from polydiff.parts.network import LEVEL
 
 SMALL = {
@@ -125,3 +125,9 @@ def test_levels_of_followers_change_the_outputs() -> None:
             return network(x, level, space, {LEVEL + "bonds": torch.full_like(level, bonds)})["bonds"]
 
     assert not torch.allclose(out(-2.0), out(2.0))
+
+
+def test_atoms_get_the_bonds_that_are_known_and_the_pairs_that_are_masked() -> None:
+    ethene = torch.tensor([[0, 2, 1, 4], [2, 0, 0, 1], [1, 0, 0, 4], [4, 1, 4, -1]])  # 4: masked, -1: outside
+    known = counts(one_hot(ethene, 4, torch.zeros(1))[None])[0]
+    assert torch.equal(4 * known[:3], torch.tensor([[1.0, 1, 0, 1], [1, 1, 0, 0], [1, 0, 0, 1]]))
