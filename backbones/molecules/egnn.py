@@ -71,14 +71,26 @@ class Layer(nn.Module):
             before: Features of earlier distances, as in `MoleculeNet.rounds`.
             count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
         """
-        scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
-        u = torch.addcmul(shift, self.norm(h), 1 + scale)
+        u = self.modulated(pairs, h, c)
         inputs = (pairs, self.receiver(u), self.sender(u), r, before)
         if self.recompute and torch.is_grad_enabled():  # pairs have all but a few per cent of the activations
             gathered, moved = checkpoint(self.gather, *inputs, use_reentrant=False, preserve_rng_state=False)
         else:
             gathered, moved = self.gather(*inputs)
         return h + self.update(torch.cat([u, gathered / count], -1)), r + moved / count
+
+    def message_sizes(
+        self, pairs: Pairs, h: Tensor, r: Tensor, c: Tensor, before: Tensor, count: Tensor
+    ) -> Sequence[Tensor]:
+        """Return the norms |sigmoid(g m_ij) m_ij| of messages in `forward` (`polydiff.contract.backbone.Sends`)."""
+        u = self.modulated(pairs, h, c)
+        m, gate, _, _ = self.messages(pairs, self.receiver(u), self.sender(u), r, before)
+        return pairs.matrices(torch.sigmoid(gate[..., 0]) * m.norm(dim=-1))
+
+    def modulated(self, pairs: Pairs, h: Tensor, c: Tensor) -> Tensor:
+        """Return u of each atom, (.., H)."""
+        scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
+        return torch.addcmul(shift, self.norm(h), 1 + scale)
 
     def gather(self, pairs: Pairs, a: Tensor, b: Tensor, r: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """Return each atom's sums of gated messages, (.., H), and of moves, (.., 3), before the division by Z.
@@ -90,13 +102,20 @@ class Layer(nn.Module):
             r: Positions, (.., 3).
             before: Features of earlier distances, as in `MoleculeNet.rounds`.
         """
+        m, gate, move, direction = self.messages(pairs, a, b, r, before)
+        with float32_geometry(r):
+            moved = pairs.sum(self.range * torch.tanh(move.to(r)) * direction)
+        return pairs.weighted_sum(torch.sigmoid(gate), m), moved
+
+    def messages(
+        self, pairs: Pairs, a: Tensor, b: Tensor, r: Tensor, before: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return m_ij (.., H), g m_ij and w m_ij (.., 1), and directions (.., 3), of each pair; arguments as above."""
         direction, now = self.geometry(pairs, r)
         first = pairs.combine(a, b) + self.edge(torch.cat([now, before], -1))
         m = functional.silu(self.message(functional.silu(first)))
         gate, move = self.heads(m).chunk(2, -1)
-        with float32_geometry(r):
-            moved = pairs.sum(self.range * torch.tanh(move.to(r)) * direction)
-        return pairs.weighted_sum(torch.sigmoid(gate), m), moved
+        return m, gate, move, direction
 
 
 class EGNN(MoleculeNet):

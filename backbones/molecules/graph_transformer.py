@@ -90,11 +90,7 @@ class Layer(nn.Module):
             c: Molecules' embedding, (B, H).
             count: Z, the number of neighbours of each atom or a fixed divisor, (.., 1).
         """
-        scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
-        u = torch.addcmul(shift, self.norm(h), 1 + scale)
-        numbers, a, b = self.enter(u).split(self.parts, -1)
-        with float32_geometry(r):
-            q, k, value = self.by_head(numbers.to(r), self.enter_vectors(bounded(v)))
+        u, q, k, value, a, b = self.entered(pairs, h, v, r, c)
         inputs = (pairs, q, k, value, a, b, r, e)
         if self.recompute and torch.is_grad_enabled():  # pairs have most of the activations
             e, mixed, pulled = checkpoint(self.gather, *inputs, use_reentrant=False, preserve_rng_state=False)
@@ -111,6 +107,28 @@ class Layer(nn.Module):
         r = r + self.range * (torch.tanh(move)[..., None, :] * short).sum(-1)
         return h + added, v * (1 + grown[..., None, :]), r, e
 
+    def message_sizes(
+        self, pairs: Pairs, h: Tensor, v: Tensor, r: Tensor, e: Tensor, c: Tensor, count: Tensor
+    ) -> Sequence[Tensor]:
+        """Return the norms of the values (A z_ij) [v_j, v'_j] that heads pass on (`polydiff.contract.backbone.Sends`).
+
+        A norm is taken over all heads, numbers and vectors. Weights may have any sign, so their sums mean little
+        (Kobayashi et al., 2020, https://arxiv.org/abs/2004.10102, compare norms for that reason).
+        """
+        _, q, k, value, a, b = self.entered(pairs, h, v, r, c)
+        _, weights, _, _ = self.weighed(pairs, q, k, a, b, r, e)
+        length = value.square().sum(-1)  # of the value of each head, (.., S)
+        return pairs.matrices((weights.square() * pairs.combine(torch.zeros_like(length), length)).sum(-1).sqrt())
+
+    def entered(self, pairs: Pairs, h: Tensor, v: Tensor, r: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+        """Return u, and q, k, value, a and b of `gather`."""
+        scale, shift = pairs.atoms(self.modulation(c)).chunk(2, -1)
+        u = torch.addcmul(shift, self.norm(h), 1 + scale)
+        numbers, a, b = self.enter(u).split(self.parts, -1)
+        with float32_geometry(r):
+            q, k, value = self.by_head(numbers.to(r), self.enter_vectors(bounded(v)))
+        return u, q, k, value, a, b
+
     def gather(
         self, pairs: Pairs, q: Tensor, k: Tensor, value: Tensor, a: Tensor, b: Tensor, r: Tensor, e: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,13 +144,20 @@ class Layer(nn.Module):
             r: Positions, (.., 3).
             e: Pairs' numbers, (.., P).
         """
+        added, weights, pull, direction = self.weighed(pairs, q, k, a, b, r, e)
+        with float32_geometry(r):
+            return e + added, pairs.mix(weights, value), pairs.outer_sum(pull, direction)
+
+    def weighed(
+        self, pairs: Pairs, q: Tensor, k: Tensor, a: Tensor, b: Tensor, r: Tensor, e: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return W_5 z (.., P), A z (.., S), B z (.., C) and the direction (.., 3) of each pair; arguments as above."""
         direction, now = self.geometry(pairs, r)
         with float32_geometry(r):
             s = pairs.products(q * q.shape[-1] ** -0.5, k)
         z = functional.silu(e + pairs.combine(a, b) + self.edge(torch.cat([now, s], -1)))
         added, weights, pull = self.weigh(z).to(r).split(self.outs, -1)
-        with float32_geometry(r):
-            return e + added, pairs.mix(weights, value), pairs.outer_sum(pull, direction)
+        return added, weights, pull, direction
 
     def by_head(self, x: Tensor, v: Tensor) -> tuple[Tensor, ...]:
         """Return q, k and v, (.., S, (H + 3 C) / S): heads' shares of numbers (.., 3 H) and of vectors (.., 3, 3 C)."""

@@ -61,6 +61,9 @@ class Pairs(Protocol):
     def outer_sum(self, w: Tensor, m: Tensor) -> Tensor:
         """Return the sum over j of c_ij w_ij m_ij^T for each atom i, (.., C, K), with w (.., C) and m (.., K)."""
 
+    def matrices(self, w: Tensor) -> list[Tensor]:
+        """Return c_ij w_ij of pairs (..) as a matrix (n, n) for each molecule, 0 on the diagonal."""
+
     def mix(self, w: Tensor, v: Tensor) -> Tensor:
         """Return the sum over j of c_ij w_ij v_j for each atom i, (.., C, K), with w (.., C) and v (.., C, K)."""
 
@@ -115,6 +118,9 @@ class DensePairs:
     def outer_sum(self, w: Tensor, m: Tensor) -> Tensor:
         weighted = w * self.weight[..., None]  # (B, N, N, C): a matrix product avoids (B, N, N, C, K)
         return weighted.mT @ m
+
+    def matrices(self, w: Tensor) -> list[Tensor]:
+        return [one[own][:, own] for one, own in zip(w * self.weight, self.mask, strict=True)]
 
     def mix(self, w: Tensor, v: Tensor) -> Tensor:
         weighted = w * self.weight[..., None]
@@ -171,6 +177,18 @@ class SparsePairs:
 
     def outer_sum(self, w: Tensor, m: Tensor) -> Tensor:
         return self.gather(self.weighted(w)[..., None] * m[:, None])
+
+    def matrices(self, w: Tensor) -> list[Tensor]:
+        first = self.sizes.cumsum(0) - self.sizes
+        place = torch.arange(len(self.batch_index), device=w.device) - first[self.batch_index]
+        weighted, molecule = self.weighted(w[:, None])[:, 0], self.batch_index[self.receiver]
+        found = []
+        for b, n in enumerate(self.sizes.tolist()):
+            own = molecule == b
+            matrix = w.new_zeros(n, n)
+            matrix[place[self.receiver[own]], place[self.sender[own]]] = weighted[own]
+            found.append(matrix)
+        return found
 
     def mix(self, w: Tensor, v: Tensor) -> Tensor:
         return self.gather(self.weighted(w)[..., None] * v.index_select(0, self.sender))

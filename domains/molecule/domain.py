@@ -46,6 +46,7 @@ from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.exported import PROGRAM, program_values, space_of, space_tensors
 from polydiff.domains.molecule.output.sdf import records, write_records
 from polydiff.domains.molecule.output.show import SHOWN, script, sheet, show
+from polydiff.domains.molecule.output.weights import relations, show_weights
 from polydiff.domains.molecule.principal import principal_std
 from polydiff.domains.molecule.states import States, check_scales, places_of
 from polydiff.domains.molecule.statistics import MoleculeStatistics
@@ -290,6 +291,14 @@ class MoleculeDomain:
         if isinstance(samples, DataSamples):
             return show(perceived, [self.scaler.caption(one) for one in described])
         return show(perceived, [self.evaluation.caption(*pair) for pair in zip(perceived, described, strict=True)])
+
+    def show_weights(self, samples: Samples, weights: Tensor, captions: Sequence[str]) -> str:
+        """Return molecules with weights of their atoms (`polydiff.contract.likeness.ShowsWeights`)."""
+        return show_weights(self.read_all(samples.examples), weights, captions)
+
+    def relations(self, samples: Samples) -> Sequence[Mapping[str, Tensor]]:
+        """Return pairs of atoms by the bonds between them (`polydiff.contract.likeness.RelatesPlaces`)."""
+        return [relations(one) for one in self.read_all(samples.examples)]
 
     def scripts(self) -> Mapping[str, str]:
         return {"molecules.js": script()}

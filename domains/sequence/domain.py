@@ -41,7 +41,7 @@ from polydiff.domains.sequence.data.source import Source, Split, open_source, sp
 from polydiff.domains.sequence.data.sums import sums_entropy
 from polydiff.domains.sequence.metrics.evaluation import Evaluation, same_texts
 from polydiff.domains.sequence.metrics.molecules import mols
-from polydiff.domains.sequence.show import show
+from polydiff.domains.sequence.show import show, show_weights
 from polydiff.domains.sequence.simplex import CentredSpace, centred, decided
 from polydiff.domains.sequence.statistics import SequenceStatistics
 from polydiff.metrics.results import Measured, Metric
@@ -282,6 +282,11 @@ class SequenceDomain:
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])
+
+    def show_weights(self, samples: Samples, weights: Tensor, captions: Sequence[str]) -> str:
+        """Return texts on weights of their letters (`polydiff.contract.likeness.ShowsWeights`)."""
+        spelled = [spell(text, self.data.tokens) for text in samples.examples]
+        return show_weights(spelled, weights, captions, self.length)
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         directory.mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,16 @@ class Attends(Protocol):
         """Compute the weights again from the inputs of `forward`, outside of any fused kernel."""
 
 
+class Sends(Protocol):
+    """A layer of a network of graphs, an `nn.Module`, the size of whose messages `polydiff look` shows."""
+
+    def message_sizes(self, *inputs: Any) -> Sequence[Tensor]:
+        """Compute the norms of messages again from the inputs of `forward`, one (n, n) for each of B graphs.
+
+        Row i has those that node i receives, column j those that node j sends; the diagonal is 0.
+        """
+
+
 def load_backbone_spec(name: str) -> BackboneSpec:
     """Return the spec of a backbone."""
     return load_spec(BackboneSpec, name)

@@ -71,8 +71,18 @@ class ShowsWeights(Protocol):
         Arguments:
             samples: B examples.
             weights: Numbers from 0, drawn not at all, to 1, drawn strongest, for the places of a state or of a coarser
-                grid, (B, *sizes).
+                grid, (B, *sizes); of atoms (B, N), with any numbers beyond those of a molecule.
             captions: What the weights of each example are.
+        """
+
+
+class RelatesPlaces(Protocol):
+    """A domain that knows kinds of pairs of places in its examples, such as atoms with a bond."""
+
+    def relations(self, samples: Samples) -> Sequence[Mapping[str, Tensor]]:
+        """Return, for each example, the name of a kind -> booleans (n, n), symmetric and False on the diagonal.
+
+        Examples without such knowledge have no kinds.
         """
 
 

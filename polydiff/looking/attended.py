@@ -17,6 +17,8 @@ from polydiff.contract.domain import Domain, conditions_of
 from polydiff.core.conditions import ANY, Condition, Text, Tokens, given
 from polydiff.core.space import Batch
 from polydiff.looking.capture import attention_maps
+from polydiff.looking.difference import squared
+from polydiff.looking.places import at_places
 from polydiff.looking.subject import LEVELS, Subject
 
 LEARNED = "(none)"
@@ -59,9 +61,9 @@ def attention(subject: Subject, batch: Batch, n: int = LEVELS) -> Attended:
     tokens: dict[str, list[Tensor]] = {}
     places: dict[str, list[Tensor]] = {}
     origin: dict[str, Tensor] = {}
-    unusual = (batch.x - subject.data_mean(batch)).square().sum(1, keepdim=True)
+    unusual = at_places(squared(batch.x, subject.data_mean(batch)), batch.space)[:, None]
     for level in levels:
-        x = process.noisy(batch, level, subject.noise_streams(batch))
+        x = process.noisy(model, batch, level, subject.noise_streams(batch))
         with attention_maps(model.denoiser) as found:
             process.estimate(model, batch._replace(x=x), level)
         for name, one in found.items():

@@ -6,7 +6,7 @@ it. Outside of the context no hook exists, and nothing of this module is in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -14,25 +14,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.backbone import Attends, AttentionMap
+from polydiff.contract.backbone import Attends, AttentionMap, Sends
 from polydiff.support.protocols import provides
 
-Heard = Callable[[str, nn.Module, tuple[Any, ...], Any], None]
+Listener = Callable[[str, nn.Module, tuple[Any, ...], Any], None]
 """Is called with the name of a layer, the layer, its inputs and its output."""
 
 
 @contextmanager
-def listening(layers: Mapping[str, nn.Module], heard: Heard) -> Iterator[None]:
+def listening(layers: Mapping[str, nn.Module], listener: Listener) -> Iterator[None]:
     """Call a function after each call of some layers while the context is open.
 
     Arguments:
         layers: Name -> layer.
-        heard: The function; it runs without gradients.
+        listener: The function; it runs without gradients.
     """
 
     def hook(name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         with torch.no_grad():
-            heard(name, layer, inputs, output)
+            listener(name, layer, inputs, output)
 
     hooks = [layer.register_forward_hook(partial(hook, name)) for name, layer in layers.items()]
     try:
@@ -57,6 +57,24 @@ def attention_maps(network: nn.Module) -> Iterator[dict[str, AttentionMap]]:
         found[name] = layer.attention_map(*inputs)
 
     with listening(attending_layers(network), keep):
+        yield found
+
+
+def sending_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers of a network of graphs that show their messages, by name, in the order of their definition."""
+    layers = dict(network.named_modules())
+    return {name: layers[name] for name, layer in layers.items() if provides(layer, Sends)}
+
+
+@contextmanager
+def message_matrices(network: nn.Module) -> Iterator[dict[str, Sequence[Tensor]]]:
+    """Collect the norms of messages of a network's layers while the context is open: name of a layer -> latest ones."""
+    found: dict[str, Sequence[Tensor]] = {}
+
+    def keep(name: str, layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        found[name] = layer.message_sizes(*inputs)
+
+    with listening(sending_layers(network), keep):
         yield found
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from markupsafe import Markup
 from numpy.typing import NDArray
 from torch import Tensor
@@ -27,6 +28,24 @@ def to_one(weights: Tensor, together: bool = False) -> Tensor:
     """Return maps (B, *sizes) of numbers of at least 0, divided by the greatest of each, or of all together."""
     greatest = weights.max() if together else weights.flatten(1).amax(1).reshape(-1, *(1 for _ in weights.shape[1:]))
     return weights / greatest.clamp(min=1e-12)
+
+
+def above_even(weights: Tensor) -> Tensor:
+    """Return what maps (B, *sizes) have above their mean, in [0, 1]: 1 is the greatest of a map, or twice the mean."""
+    mean = weights.flatten(1).mean(1).reshape(-1, *(1 for _ in weights.shape[1:]))
+    excess = (weights - mean).clamp(min=0)
+    greatest = excess.flatten(1).amax(1).reshape_as(mean)
+    return excess / torch.maximum(greatest, mean).clamp(min=1e-12)
+
+
+def peak(weights: Tensor) -> float:
+    """Return the greatest weight of a map as a multiple of its mean."""
+    return float(weights.max() / weights.mean().clamp(min=1e-12))
+
+
+def layer_name(name: str) -> str:
+    """Return the name of a layer without what all layers share."""
+    return name.removeprefix("backbone.").replace(".stages", "").replace(".attention", "").replace(".reading", "")
 
 
 def show(domain: Domain, samples: Samples) -> str:

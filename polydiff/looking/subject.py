@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from polydiff.config.processes import states_of
 from polydiff.contract.domain import Samples
 from polydiff.core.process.abilities import Estimates
 from polydiff.core.process.process import lacks
 from polydiff.core.space import Batch, State, state_to
 from polydiff.core.streams import streams
+from polydiff.looking.difference import centre
 from polydiff.model.edit import held_out, numbers_from, read
 from polydiff.model.model import Model
 from polydiff.model.prompted import SHOWN, shown_request
@@ -26,6 +28,11 @@ EXAMPLES, LEVELS = 4, 8
 """Numbers of examples, and of noise levels, that a view shows."""
 MEANT = 256
 """Number of training examples whose mean is that of the data."""
+
+
+def level_name(model: Model) -> str:
+    """Return what the levels of a model are called: "noise", or of letters "level", the share that is lost."""
+    return "noise" if states_of(model.config) == "real" else "level"
 
 
 class Unable(UserError):
@@ -96,8 +103,9 @@ class Subject:
 
     @property
     def estimates(self) -> Estimates:
-        """The process, if it estimates clean states in one step; another one raises `Unable`."""
-        if not provides(self.model.process, Estimates):
+        """The process, if it estimates clean states in one step, and these can be compared; else `Unable` is raised."""
+        comparable = states_of(self.model.config) in ("real", "letters")
+        if not provides(self.model.process, Estimates) or not comparable:
             raise Unable(str(lacks(self.model.process, "estimate clean states by one call of the network")))
         return self.model.process
 
@@ -106,7 +114,7 @@ class Subject:
         return Samples(self.model.domain.decode(state_to(x.detach(), "cpu"), batch.space.to("cpu")))
 
     def data_mean(self, batch: Batch) -> State:
-        """Return the mean of training examples as a state that broadcasts against those of a batch.
+        """Return the mean of training examples, or the commonest letters, as a state that broadcasts against a batch's.
 
         It is 0, the mean of standardised states, if examples differ in size.
         """
@@ -117,7 +125,7 @@ class Subject:
         dims = torch.cat([known.space.dim, batch.space.dim])
         if known.x.shape[1:] != batch.x.shape[1:] or bool((dims != dims[0]).any()):
             return batch.x.new_zeros(())
-        return known.x.mean(0, keepdim=True)
+        return centre(known.x)
 
     def noise_streams(self, batch: Batch, name: str = "look") -> Any:
         """Return the random streams of the noise on given examples, one each, on the model's device."""

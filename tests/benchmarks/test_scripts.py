@@ -48,6 +48,8 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "first_steps",
         "image_metrics",
         "backbones",
+        "decided",
+        "looking",
     ):
         sys.modules.pop(name, None)
 
@@ -178,9 +180,51 @@ def test_a_spline_goes_through_the_recording_and_follows_what_is_slow(bench) -> 
     assert same[:3] == ["0.000 ± 0.000"] * 3
 
 
+def test_the_evidence_of_a_note_is_the_density_of_a_normal_law_and_its_modes_are_the_synthesiser(bench) -> None:
+    import decided
+
+    from polydiff.core.streams import streams
+    from polydiff.domains.audio.data.plucks import draw_strings, synthesise
+
+    strings = draw_strings(torch.tensor([5]), streams(0, "test", [0]))
+    basis = decided.modes(strings, 8000, 512)
+    half = basis.shape[1] // 2
+    own = torch.exp(decided.DEVIATION * strings.level[0, :half] / 3) * math.sqrt(2) * math.exp(-(decided.DEVIATION**2))
+    phase = strings.phase[0, :half]
+    sound = basis @ torch.cat([own * phase.cos(), own * phase.sin()])
+    torch.testing.assert_close(sound.float(), synthesise(strings, 8000, 512)[0], rtol=0, atol=1e-4)
+
+    basis = torch.randn(7, 4, dtype=torch.float64)
+    drawn, (clean, noise) = decided.Drawn.of(basis), torch.randn(2, 3, 7, dtype=torch.float64)
+    shared = []
+    for found, s in zip(drawn.evidence(clean, noise, (2.0, 0.5)), (2.0, 0.5), strict=True):
+        covariance, x = basis @ basis.mT + s**2 * torch.eye(7), clean + s * noise
+        exact = torch.distributions.MultivariateNormal(torch.zeros(7, dtype=torch.float64), covariance).log_prob(x)
+        alone = torch.distributions.Normal(0, s).log_prob(x).sum(1)  # what all draws share
+        shared.append(found - (exact - alone))
+        torch.testing.assert_close(drawn.estimate(x, s), (basis @ basis.mT @ torch.linalg.solve(covariance, x.mT)).mT)
+    assert float(torch.stack(shared).abs().max()) < 1e-9
+
+
+def test_a_crossing_is_interpolated_and_a_curve_that_never_falls_below_has_none(bench) -> None:
+    import decided
+
+    right = torch.tensor([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
+    assert decided.crossing((8.0, 4.0, 1.0, 0.5), right) == pytest.approx(2.0)
+    assert math.isnan(decided.crossing((2.0, 1.0), torch.ones(2, 4, dtype=torch.bool)))
+    assert decided.deviation((8.0, 4.0, 1.0, 0.5), right) > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", ["speed_audio.py --quick --parts layout same", "growth.py --quick --rounds 1", "shapes.py -n 20"]
+    "command",
+    [
+        "speed_audio.py --quick --parts layout same",
+        "growth.py --quick --rounds 1",
+        "shapes.py -n 20",
+        "decided.py --smoke",
+        "looking.py --smoke",
+    ],
 )
 def test_commands_print_their_tables(command: str) -> None:
     words = [sys.executable, *shlex.split(command)]

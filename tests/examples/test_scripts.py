@@ -97,6 +97,14 @@ def test_the_script_of_fragments_runs_by_training_and_with_a_run(tmp_path: Path)
     assert made["given"] == made["longer"] > 0
 
 
+def test_the_script_of_a_look_runs_by_training_and_with_a_run(tmp_path: Path) -> None:
+    printed = run("look", tmp_path, "train.steps=2", "train.batch_size=4", "sample.steps=2", *SMALL["image"])
+    page = tmp_path / "runs" / "example-look" / "look.html"
+    assert printed.splitlines()[-1] == str(page.relative_to(tmp_path))
+    assert "label is read best from" in printed
+    assert page.stat().st_size > 100_000
+
+
 def test_every_script_is_tested() -> None:
-    elsewhere = {"binary_pixels", "core_only", "fading_pixels", "labelled_points", "molecule_inpaint", "moons"}
+    elsewhere = {"binary_pixels", "core_only", "fading_pixels", "labelled_points", "look", "molecule_inpaint", "moons"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, *TASKS, *elsewhere}

@@ -20,6 +20,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "backbone.attention": [1], "data.length": 1024, "backbone.self_condition": True
     },
     "molecule": {"backbone.hidden": 16, "backbone.layers": 1, "data.max_heavy": 3},
+    "sequence": {"backbone.width": 16, "backbone.depth": 1, "backbone.heads": 2, "data.largest": 9},
 }  # fmt: skip
 """Domain -> its default network, narrow."""
 UNET: dict[str, Any] = {

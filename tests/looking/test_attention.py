@@ -175,7 +175,8 @@ def test_the_share_inside_a_mask_is_that_of_the_weights_also_on_a_coarser_grid()
 
 
 def test_a_network_without_attention_is_said_to_have_none(tmp_path: Path) -> None:
-    run = untrained(tmp_path / "run", "molecule", **{"backbone.hidden": 16, "backbone.layers": 1, "data.max_heavy": 3})
+    own = {"backbone.channels": 16, "backbone.blocks": 1, "backbone.mult": [2], "backbone.attention": []}
+    run = untrained(tmp_path / "run", "image", **own)
     found = look(Model.load(run), only=["attention"])
     assert [one.title for one in found.missing] == ["Where the network looks"]
-    assert "Attends" in found.missing[0].reason
+    assert "unet has no layer that shows its attention (`Attends`) or its messages" in found.missing[0].reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from polydiff.contract.domain import Samples
 from polydiff.core.streams import streams
 from polydiff.looking.subject import Subject
+from polydiff.looking.views.guidance import guided
 from polydiff.looking.views.nearest import memorised
 from polydiff.looking.views.probe import probe, score
 from polydiff.looking.views.sensitivity import sensitivity, without_each
@@ -116,6 +118,25 @@ def test_a_walk_between_conditions_begins_and_ends_with_their_samples_and_mixes_
     assert torch.equal(stacked(found[2]), stacked(ends[1]))
     middle = (stacked(ends[0]) + stacked(ends[1])) / 2  # equal variances: the mixed flow is that of the mean
     torch.testing.assert_close(stacked(found[1]), middle, rtol=0, atol=1e-3)
+
+
+def test_guided_samples_follow_the_flow_of_the_mixed_exact_estimates() -> None:
+    """DDIM by hand: x <- D + (s' / s)(x - D), with D = D_u + w (D_c - D_u) of the closed forms."""
+    mixture = two_classes()
+    subject = Subject(exact_model(mixture), cond={"label": 1}, sampling={"steps": 8, "sampler": "ddim"})
+    weights = (1.0, 2.0, 4.0)
+    found = [stacked(samples) for samples in guided(subject, weights, most=5)]
+    levels = [float(level) for level in subject.request()[0].plan.levels]  # type: ignore[attr-defined]
+    numbers = range(5)
+    noise = subject.model.domain.blank(streams(0, "blank", numbers), {})[0].noise(streams(0, "sample", numbers))
+    for weight, samples in zip(weights, found, strict=True):
+        x = levels[0] * noise.double()
+        for s, below in pairwise(levels):
+            free, own = (mixture.mean(x, torch.full((5,), s), label) for label in (None, torch.ones(5)))
+            estimate = free + weight * (own - free)
+            x = estimate + below / s * (x - estimate)
+        torch.testing.assert_close(samples.double(), x, rtol=0, atol=1e-3)
+    assert float((found[2] - found[0]).norm()) > 0.1
 
 
 def test_the_ends_of_a_walk_between_noises_are_samples() -> None:

@@ -90,4 +90,5 @@ class Evaluation:
         notes = self.notes(samples)
         if notes is None:
             return [text or f"sample {i}" for i, text in enumerate(requested)]
-        return [f"requested {text}, detected {note}" for text, note in zip(requested, notes, strict=True)]
+        wanted = [f"requested {text}, " if text else "" for text in requested]
+        return [f"{text}detected {note}" for text, note in zip(wanted, notes, strict=True)]

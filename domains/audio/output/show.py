@@ -119,10 +119,16 @@ def sheet(sounds: Sequence[Tensor], sample_rate: int) -> bytes:
 
 def as_png(pixels: np.ndarray) -> bytes:
     """Return pixels uint8 (H, W, 3) as a PNG."""
-    from matplotlib import image
+    from PIL import Image
 
     buffer = io.BytesIO()
-    image.imsave(buffer, np.ascontiguousarray(pixels), format="png")
+    colours, index = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+    if len(colours) <= 256:  # as of one colour map: a byte a pixel instead of three
+        image = Image.fromarray(index.reshape(pixels.shape[:2]).astype(np.uint8), "P")
+        image.putpalette(colours.tobytes())
+    else:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -167,25 +167,27 @@ def flat(one: PerceivedSample) -> Any:
     return mol
 
 
-def projection(molecule: Molecule, places: np.ndarray, mol: Any) -> str:
+def projection(molecule: Molecule, places: np.ndarray, mol: Any, discs: Sequence[str] = ()) -> str:
     """Return atoms as SVG, projected onto the plane of their largest spread, with lines for bonds.
 
     Arguments:
         molecule: The atoms.
         places: The result of `to_principal_axes` (N, 3).
         mol: RDKit molecule of the atoms with bonds by distance.
+        discs: SVG attributes of a disc behind each atom; (): none.
     """
     plane = places[:, :2]
     reach = max(np.abs(plane[:, 0]).max() / WIDTH, np.abs(plane[:, 1]).max() / HEIGHT, 1e-6)
     spots = (plane * [1, -1] / reach * 0.43 + [WIDTH / 2, HEIGHT / 2]).tolist()
     ends = [(spots[bond.GetBeginAtomIdx()], spots[bond.GetEndAtomIdx()]) for bond in mol.GetBonds()]
     lines = "".join(f"M{a[0]:.0f} {a[1]:.0f}L{b[0]:.0f} {b[1]:.0f}" for a, b in ends)
+    grounds = "".join(f'<circle cx="{x:.0f}" cy="{y:.0f}" {disc}/>' for (x, y), disc in zip(spots, discs, strict=False))
     letters = "".join(
         f'<text x="{x:.0f}" y="{y:.0f}" fill="{COLOURS.get(symbol, DEFAULT_COLOUR)}">{symbol}</text>'
         for (x, y), symbol in zip(spots, symbols(molecule), strict=True)
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-size="12" '
-        f'font-family="sans-serif" text-anchor="middle" dominant-baseline="central">'
-        f'<path d="{lines}" stroke="#ccc" stroke-width="1.5"/>{letters}</svg>'
+        f'overflow="visible" font-family="sans-serif" text-anchor="middle" dominant-baseline="central">'
+        f'{grounds}<path d="{lines}" stroke="#ccc" stroke-width="1.5"/>{letters}</svg>'
     )

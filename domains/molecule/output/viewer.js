@@ -135,7 +135,11 @@
   }
 
   within(lasting).forEach(begin);
-  for (const group of changing) {
+  const headed = new Set();
+  for (const group of changing) { // one bar for each part of a page, since it changes all of them
+    const part = group.closest(".sheet") ?? group.parentElement;
+    if (headed.has(part)) continue;
+    headed.add(part);
     const bar = document.createElement("div");
     bar.className = "molecules-mode";
     bar.style.cssText = "margin-bottom:8px;font:12px/1.4 sans-serif;color:#555";
@@ -146,7 +150,7 @@
       bar.append(button);
     }
     bar.append("Click a molecule to rotate it.");
-    group.before(bar);
+    part.className == "sheet" ? part.prepend(bar) : group.before(bar);
   }
   for (const figure of figures()) {
     const box = part(figure, "still");

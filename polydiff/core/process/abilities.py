@@ -73,15 +73,18 @@ class Estimates(Protocol):
     """A process that estimates clean states from noisy ones by one call of the network."""
 
     def levels(self, model: Trained, n: int) -> Sequence[float]:
-        """Return n falling noise levels, from where an example is lost in noise to where it is hardly changed."""
+        """Return n falling noise levels, from where an example is lost in noise to where it is hardly changed.
 
-    def noisy(self, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
+        Of letters a level is the share that is lost.
+        """
+
+    def noisy(self, model: Trained, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
         """Return the clean states of a batch with noise of a level, (R, ...)."""
 
     def estimate(self, model: Trained, noisy: Batch, level: float) -> State:
-        """Return E[x_0 | x], (R, ...), for noisy states x of one level, in the caller's gradient mode.
+        """Return E[x_0 | x], or the most probable letters, (R, ...), for noisy states x of one level.
 
-        The network is called once, in float32 and without guidance.
+        The network is called once, in float32, without guidance, and in the caller's gradient mode.
         """
 
     def visible(self, model: Trained, x: State, level: float) -> State:

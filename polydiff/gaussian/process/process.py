@@ -105,7 +105,7 @@ class GaussianProcess:
         high, low = min(LOST * data, schedule.sigma_max), max(KEPT * data, schedule.sigma_min)
         return [high * (low / high) ** (i / (n - 1)) for i in range(n)]
 
-    def noisy(self, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
+    def noisy(self, model: Trained, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
         return noisy_state(batch.x, level, batch.space.noise(generators))
 
     def estimate(self, model: Trained, noisy: Batch, level: float) -> State:

@@ -10,17 +10,17 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import LocatesWords, ShowsWeights
 from polydiff.core.space import Batch
 from polydiff.looking.attended import Attended, attention, token_names
-from polydiff.looking.capture import attending_layers
-from polydiff.looking.fragments import heat_table, table
+from polydiff.looking.capture import attending_layers, sending_layers
+from polydiff.looking.fragments import above_even, heat_table, layer_name, peak, table
 from polydiff.looking.located import Located, located
-from polydiff.looking.subject import Subject, Unable
+from polydiff.looking.subject import Subject, Unable, level_name
+from polydiff.looking.views.messages import MESSAGES, message_parts
 from polydiff.report.views import View
 from polydiff.support.protocols import provides
 
@@ -30,36 +30,41 @@ TITLE = "Where the network looks"
 def attention_view(subject: Subject) -> View:
     """Return where places look, over examples; missing if the network or the domain cannot show it."""
     domain = subject.model.domain
-    if not attending_layers(subject.model.denoiser):
+    attends, sends = attending_layers(subject.model.denoiser), sending_layers(subject.model.denoiser)
+    if not attends and not sends:
         raise Unable(
-            f"The network {subject.model.config.backbone.name} has no layer that shows its attention (`Attends`); "
-            "networks whose weights are no softmax have none.",
+            f"The network {subject.model.config.backbone.name} has no layer that shows its attention (`Attends`) or "
+            "its messages (`Sends`).",
         )
     if not provides(domain, ShowsWeights):
         raise Unable("The domain does not draw weights over its examples (`ShowsWeights`).")
+    if not attends:
+        fragment, numbers = message_parts(subject, domain)
+        return View("attention", TITLE, MESSAGES, fragment, numbers)
     batch = subject.examples()
     found, examples = attention(subject, batch), subject.decoded(batch.x, batch)
-    parts, numbers = [], {}
+    name, parts, numbers = level_name(subject.model), [], {}
     if found.to_tokens:
-        parts.append(word_maps(domain, found, examples, batch))
+        parts.append(word_maps(domain, found, examples, batch, name))
     if found.to_tokens and provides(domain, LocatesWords):
         measured = located(subject)
         parts += [measured_table(found.levels, kind, times, measured) for kind, times in measured.times.items()]
         numbers = measured.as_json()
     if found.to_places:
-        parts.append(place_maps(domain, found, examples))
+        parts.append(place_maps(domain, found, examples, name))
     return View("attention", TITLE, NOTE, "".join(parts), numbers)
 
 
 NOTE = (
     "Examples with noise, and the softmax weights of the network, averaged over heads. A map shows how strongly each "
-    "place looks at one word; the learned token before all words, which is always there, takes what no word does. Red "
-    "is attention above the mean of a map, and the number its greatest weight as a multiple of that mean, so 1 is an "
-    "even map. Attention is what a layer reads, not proof that it uses it: compare with what the estimate depends on."
+    "place looks at one word; the learned token before all words, which is always there, takes what no word does. "
+    "Colour is attention above the mean of a map, and the number its greatest weight as a multiple of that mean, so 1 "
+    "is an even map. Attention is what a layer reads, not proof that it uses it: compare with what the estimate "
+    "depends on."
 )
 
 
-def word_maps(domain: Any, found: Attended, examples: Samples, batch: Batch) -> str:
+def word_maps(domain: Any, found: Attended, examples: Samples, batch: Batch, name: str) -> str:
     """Return the maps of each word of the examples, and those of one word by level and layer, as HTML."""
     average = found.mean_map()
     names = token_names(domain, batch.cond, len(examples), average.shape[1])
@@ -70,16 +75,16 @@ def word_maps(domain: Any, found: Attended, examples: Samples, batch: Batch) -> 
         captions = [f"{own[t]} \N{MULTIPLICATION SIGN}{peak(average[b, t]):.2g}" for t in places]
         drawn = domain.show_weights(examples.take([b] * len(places)), above_even(maps), captions)
         rows.append((f"example {b + 1}", [drawn]))
-    told = [t for t, name in enumerate(names[0]) if name and t]
-    word = max(told, key=lambda t: concentration(average[0, t]), default=0)
+    given = [t for t, name in enumerate(names[0]) if name and t]
+    word = max(given, key=lambda t: concentration(average[0, t]), default=0)
     by_level = by_level_and_layer(
-        domain, found.levels, {n: w[:, 0, word] for n, w in found.to_tokens.items()}, examples
+        domain, found.levels, {n: w[:, 0, word] for n, w in found.to_tokens.items()}, examples, name
     )
     heading = f"<h3>{html.escape(names[0][word])}, by noise level and layer</h3>"
     return table(["mean over layers and levels"], rows) + heading + by_level
 
 
-def place_maps(domain: ShowsWeights, found: Attended, examples: Samples) -> str:
+def place_maps(domain: ShowsWeights, found: Attended, examples: Samples, name: str) -> str:
     """Return where one place of the first example looks, by level and layer, as HTML."""
     first = examples.take([0])
     marked = {name: domain.show_weights(first, where[:1], ["the place"]) for name, where in found.origin.items()}
@@ -87,14 +92,14 @@ def place_maps(domain: ShowsWeights, found: Attended, examples: Samples) -> str:
     return (
         "<h3>One place to all others</h3><p>From the place that differs most from the mean of the data.</p>"
         + table(["the place"], [("", [next(iter(marked.values()))])])
-        + by_level_and_layer(domain, found.levels, maps, examples)
+        + by_level_and_layer(domain, found.levels, maps, examples, name)
     )
 
 
 def by_level_and_layer(
-    domain: ShowsWeights, levels: Sequence[float], maps: Mapping[str, Tensor], examples: Samples
+    domain: ShowsWeights, levels: Sequence[float], maps: Mapping[str, Tensor], examples: Samples, name: str
 ) -> str:
-    """Return maps (L, *sizes) of the first example as HTML, a row a noise level and a column a layer."""
+    """Return maps (L, *sizes) of the first example as HTML, a row a level of this name and a column a layer."""
     rows = []
     for i, level in enumerate(levels):
         cells = [
@@ -103,8 +108,8 @@ def by_level_and_layer(
             )
             for weights in maps.values()
         ]
-        rows.append((f"noise {level:.3g}", cells))
-    return table([short(name) for name in maps], rows)
+        rows.append((f"{name} {level:.3g}", cells))
+    return table([layer_name(name) for name in maps], rows)
 
 
 def measured_table(levels: Sequence[float], kind: str, times: Mapping[str, Tensor], measured: Located) -> str:
@@ -115,29 +120,11 @@ def measured_table(levels: Sequence[float], kind: str, times: Mapping[str, Tenso
         f"<h3>Words of {html.escape(kind)} inside what they name</h3><p>Attention inside the thing as a multiple of "
         f"the thing's share of the area; 1: it does not know the thing. Over {measured.words[kind]} words of held-out "
         f"examples. Averaged over layers and levels, {share:.0%} of a word's attention lies inside its thing, "
-        f"{factor:.2g} times its share of the area.</p>" + heat_table([short(name) for name in times], rows)
+        f"{factor:.2g} times its share of the area.</p>" + heat_table([layer_name(name) for name in times], rows)
     )
-
-
-def above_even(weights: Tensor) -> Tensor:
-    """Return what maps (B, *sizes) have above their mean, in [0, 1]: 1 is the greatest of a map, or twice the mean."""
-    mean = weights.flatten(1).mean(1).reshape(-1, *(1 for _ in weights.shape[1:]))
-    excess = (weights - mean).clamp(min=0)
-    greatest = excess.flatten(1).amax(1).reshape_as(mean)
-    return excess / torch.maximum(greatest, mean).clamp(min=1e-12)
-
-
-def peak(weights: Tensor) -> float:
-    """Return the greatest weight of a map as a multiple of its mean."""
-    return float(weights.max() / weights.mean().clamp(min=1e-12))
 
 
 def concentration(weights: Tensor) -> float:
     """Return the divergence of weights from even ones, in nats."""
     p = weights.flatten() / weights.sum()
     return float((p * (p * p.numel()).clamp(min=1e-12).log()).sum())
-
-
-def short(name: str) -> str:
-    """Return the name of a layer without what all layers share."""
-    return name.removeprefix("backbone.").replace(".stages", "").replace(".attention", "").replace(".reading", "")

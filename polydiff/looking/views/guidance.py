@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from polydiff.contract.abilities import task_conditions
+from polydiff.contract.domain import Samples
 from polydiff.looking.fragments import table
 from polydiff.looking.subject import Subject, Unable
 from polydiff.model.model import Model
@@ -24,18 +27,25 @@ def guidance_view(subject: Subject) -> View:
             "Guidance has no effect: the model was not trained both with conditions and without them, or its process "
             "does not guide.",
         )
-    rows = []
-    for weight in WEIGHTS:
-        request, n = subject.request(guidance=weight)
-        samples = request.joined(range(min(n, GUIDED)), subject.seed)
-        label = f"{weight:g}{' (none)' if weight == 1 else ''}"
-        rows.append((f"guidance {label}", [model.domain.show(samples)]))
+    rows = [
+        (f"guidance {weight:g}{' (none)' if weight == 1 else ''}", [model.domain.show(samples)])
+        for weight, samples in zip(WEIGHTS, guided(subject), strict=True)
+    ]
     return View(
         "guidance",
         TITLE,
         "Samples in the same place have the same condition and the same noise; only the guidance weight differs.",
         table([""], rows),
     )
+
+
+def guided(subject: Subject, weights: Sequence[float] = WEIGHTS, most: int = GUIDED) -> list[Samples]:
+    """Return up to so many samples of the same noise and conditions at each guidance weight."""
+    found = []
+    for weight in weights:
+        request, n = subject.request(guidance=weight)
+        found.append(request.joined(range(min(n, most)), subject.seed))
+    return found
 
 
 def guides(model: Model) -> bool:

@@ -74,7 +74,7 @@ def nearest_view(subject: Subject) -> View:
     return View(
         "nearest",
         TITLE,
-        note(counted.nearest) + words(counted),
+        note(counted.nearest) + copies_note(counted),
         cells(domain, few, counted.nearest) + distances(counted),
         {
             "distances": [json_number(distance) for distance in counted.nearest.distances],
@@ -94,8 +94,8 @@ def note(found: Nearest) -> str:
     )
 
 
-def words(counted: Memorised) -> str:
-    """Return the share of copies in words."""
+def copies_note(counted: Memorised) -> str:
+    """Return a sentence with the share of copies."""
     if math.isnan(counted.share):
         return f" With {len(counted.held_out)} held-out examples there is no threshold for copies."
     return (
@@ -124,8 +124,8 @@ def pair_cell(domain: Domain, sample: Samples, near: Samples, distance: float) -
     """Return a sample beside its nearest training example as HTML; alone if their distance is NaN."""
     compared = not math.isnan(distance)
     pictures = [show(domain, sample), *([show(domain, near)] if compared else [])]
-    words = f"distance {distance:.3g}" if compared else "cannot be compared"
+    caption = f"distance {distance:.3g}" if compared else "cannot be compared"
     return (
         f'<div style="display:flex;gap:8px;align-items:flex-start;flex-wrap:wrap">{"".join(pictures)}'
-        f'<span style="{NUMBER};flex-basis:100%">{words}</span></div>'
+        f'<span style="{NUMBER};flex-basis:100%">{caption}</span></div>'
     )

@@ -22,17 +22,28 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.domain import Domain, Samples
-from polydiff.core.space import Batch, sqnorm
+from polydiff.core.space import Batch
+from polydiff.looking.difference import squared
 from polydiff.looking.fragments import curve, fitting, show, table
-from polydiff.looking.subject import EXAMPLES, LEVELS, Subject
+from polydiff.looking.subject import EXAMPLES, LEVELS, Subject, level_name
 from polydiff.report.views import View
 from polydiff.support.files import json_number
 
 TITLE = "What is decided at which noise level"
 MEASURED = 32
 """Number of held-out examples on which the error is measured."""
-ROOM = 600_000
+ROOM = 800_000
 """Largest number of bytes of the examples; fewer are shown if they have more."""
+
+
+REAL = (
+    "The error is the mean squared error of the estimate, relative to that of the mean of all training examples: 1 if "
+    "nothing is known but this mean, 0 if the example is known"
+)
+LETTERS = (
+    "A level is the share of letters that are lost. The error is the number of wrong letters, relative to that of the "
+    "commonest letter at each place: 1 if nothing is known but these, 0 if the example is known"
+)
 
 
 class OneStep(NamedTuple):
@@ -76,13 +87,13 @@ def one_step(subject: Subject, batch: Batch, shown: int = EXAMPLES, n: int = LEV
     process, model = subject.estimates, subject.model
     batch = batch.to(model.device)
     middle = subject.data_mean(batch)
-    plain = float(sqnorm(batch.space, batch.x - middle).mean())
+    plain = float(batch.space.sum(squared(batch.x, middle)).mean())
     levels = process.levels(model, n)
     noisy, estimates, errors = [], [], []
     for level in levels:
-        x = process.noisy(batch, level, subject.noise_streams(batch))
+        x = process.noisy(model, batch, level, subject.noise_streams(batch))
         estimate = process.estimate(model, batch._replace(x=x), level)
-        errors.append(float(sqnorm(batch.space, batch.x - estimate).mean()))
+        errors.append(float(batch.space.sum(squared(batch.x, estimate)).mean()))
         noisy.append(subject.decoded(process.visible(model, x, level), batch).head(shown))
         estimates.append(subject.decoded(estimate, batch).head(shown))
     given = subject.decoded(batch.x, batch).head(shown)
@@ -93,26 +104,25 @@ def one_step_view(subject: Subject) -> View:
     """Return examples with noise of eight levels, their estimates, and the error at each level."""
     batch = subject.examples(MEASURED)
     found = one_step(subject, batch)
+    name = level_name(subject.model)
     whose = "Your examples" if subject.files else "Held-out examples"
     decided = (
-        "" if math.isnan(found.half) else f" It is one half at noise {found.half:.3g}: most is decided around there."
+        "" if math.isnan(found.half) else f" It is one half at {name} {found.half:.3g}: most is decided around there."
     )
     return View(
         "one_step",
         TITLE,
         f"{whose} with noise of eight levels, and the network's estimate of each by a single call, under their own "
-        "conditions. The error is the mean squared error of the estimate, relative to that of the mean of all training "
-        f"examples: 1 if nothing is known but this mean, 0 if the example is known, here over {batch.space.batch} "
-        f"examples.{decided}",
-        fitting(lambda n: drawn(subject.model.domain, found, n), len(found.given), ROOM),
+        f"conditions. {REAL if name == 'noise' else LETTERS}, here over {batch.space.batch} examples.{decided}",
+        fitting(lambda n: drawn(subject.model.domain, found, n, name), len(found.given), ROOM),
         {"levels": list(found.levels), "relative_error": found.relative.tolist(), "half": json_number(found.half)},
     )
 
 
-def drawn(domain: Domain, found: OneStep, n: int) -> str:
-    """Return the first n examples with noise, and their estimates, a row a level, as HTML."""
+def drawn(domain: Domain, found: OneStep, n: int, name: str) -> str:
+    """Return the first n examples with noise, and their estimates, a row a level of this name, as HTML."""
     rows = [
-        (f"noise {level:.3g}\nerror {error:.2f}", [show(domain, noisy.head(n)), show(domain, estimate.head(n))])
+        (f"{name} {level:.3g}\nerror {error:.2f}", [show(domain, noisy.head(n)), show(domain, estimate.head(n))])
         for level, noisy, estimate, error in zip(
             found.levels, found.noisy, found.estimates, found.relative.tolist(), strict=True
         )

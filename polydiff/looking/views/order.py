@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from polydiff.looking.fragments import table
 from polydiff.looking.subject import Subject, Unable
-from polydiff.looking.views.trajectory import sampling_words
+from polydiff.looking.views.trajectory import sampling_text
 from polydiff.model.parts.appearance import appearance
 from polydiff.report.order import pictures
 from polydiff.report.views import View
@@ -23,7 +23,7 @@ def order_view(subject: Subject) -> View:
     return View(
         "order",
         TITLE,
-        f"The darker, the later, among {found.steps} calls of the network ({sampling_words(request)}). If letters are "
+        f"The darker, the later, among {found.steps} calls of the network ({sampling_text(request)}). If letters are "
         "masked again, the last time counts. Even noise, or the same grey in a mean, is a random order, as of "
         "ancestral sampling; bands show what is decided first.",
         table([""], [(label, [str(drawn)]) for label, drawn in pictures(found)]),

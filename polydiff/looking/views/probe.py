@@ -6,7 +6,7 @@ classes or to a number:
 
 $$ W = (F^T F + \lambda N I)^{-1} F^T Y. $$
 
-Its accuracy, or its share of explained variance R^2, on held-out examples says how much of the label can be read off
+Its accuracy, or its share of explained variance R^2, on held-out examples is how much of the label can be read off
 there (Alain & Bengio, 2016, https://arxiv.org/abs/1610.01644).
 
 Symbols: L noise levels, N examples, F features (N, D).
@@ -29,8 +29,8 @@ from polydiff.core.conditions import Classes, Number, given
 from polydiff.core.space import Batch, Space
 from polydiff.core.streams import streams
 from polydiff.looking.capture import outputs
-from polydiff.looking.fragments import heat_table
-from polydiff.looking.subject import LEVELS, Subject, Unable
+from polydiff.looking.fragments import heat_table, layer_name
+from polydiff.looking.subject import LEVELS, Subject, Unable, level_name
 from polydiff.report.views import View
 from polydiff.support.files import json_number
 
@@ -129,10 +129,10 @@ def features(
     found: dict[str, list[Tensor]] = {}
     for i, part in enumerate(parts):
         batch = part._replace(cond=withhold(part.cond, (part.cond or {}).keys()) or None).to(model.device)
-        x = process.noisy(batch, level, subject.noise_streams(batch, f"probe/{i}"))
-        with outputs(layers) as heard:
+        x = process.noisy(model, batch, level, subject.noise_streams(batch, f"probe/{i}"))
+        with outputs(layers) as activations:
             process.estimate(model, batch._replace(x=x), level)
-        for name, one in heard.items():
+        for name, one in activations.items():
             if (vectors := pooled(one.float(), batch.space)) is not None:
                 found.setdefault(name, []).append(vectors.double().cpu())
     return {name: torch.cat(many) for name, many in found.items() if len(many) == len(parts)}
@@ -190,7 +190,7 @@ def probe_view(subject: Subject) -> View:
         raise Unable("The domain has neither classes nor numbers as conditions, which probes could read.")
     if not layers_of(subject.model.denoiser):
         raise Unable("The network has no repeated layers (`torch.nn.ModuleList`) to read.")
-    found = probe(subject)
+    found, level = probe(subject), level_name(subject.model)
     parts = []
     for name, by_layer in found.scores.items():
         if not by_layer:
@@ -198,8 +198,8 @@ def probe_view(subject: Subject) -> View:
         what = (
             f"accuracy; {found.chance[name]:.2f} is the commonest class" if found.chance[name] else "R²; 0 is the mean"
         )
-        rows = [(f"noise {s:.3g}", [float(v[i]) for v in by_layer.values()]) for i, s in enumerate(found.levels)]
-        layers = [layer.removeprefix("backbone.").replace(".stages", "") for layer in by_layer]
+        rows = [(f"{level} {s:.3g}", [float(v[i]) for v in by_layer.values()]) for i, s in enumerate(found.levels)]
+        layers = [layer_name(layer) for layer in by_layer]
         parts.append(f"<h3>{name} ({what})</h3>{heat_table(layers, rows)}")
     if not parts:
         raise Unable("The layers of the network return no activations that belong to one example each.")

@@ -22,10 +22,12 @@ from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.likeness import ShowsWeights
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import Condition, Text, given
-from polydiff.core.space import Batch, sqnorm
+from polydiff.core.space import Batch
 from polydiff.looking.attended import words_at
+from polydiff.looking.difference import squared
 from polydiff.looking.fragments import heat_table, table, to_one
-from polydiff.looking.subject import LEVELS, Subject, Unable
+from polydiff.looking.places import at_places
+from polydiff.looking.subject import LEVELS, Subject, Unable, level_name
 from polydiff.report.views import View
 from polydiff.support.protocols import provides
 
@@ -60,15 +62,15 @@ def sensitivity(subject: Subject, batch: Batch, without: Mapping[str, Condition]
     """
     process, model = subject.estimates, subject.model
     batch = batch.to(model.device)
-    plain = float(sqnorm(batch.space, batch.x - subject.data_mean(batch)).mean())
+    plain = float(batch.space.sum(squared(batch.x, subject.data_mean(batch))).mean())
     levels = process.levels(model, n)
     changes: dict[str, list[Tensor]] = {name: [] for name in without}
     for level in levels:
-        noisy = batch._replace(x=process.noisy(batch, level, subject.noise_streams(batch)))
+        noisy = batch._replace(x=process.noisy(model, batch, level, subject.noise_streams(batch)))
         whole = process.estimate(model, noisy, level)
         for name, cond in without.items():
             part = noisy._replace(cond={key: value.to(model.device) for key, value in cond.items()})
-            changes[name].append((whole - process.estimate(model, part, level)).square())
+            changes[name].append(squared(whole, process.estimate(model, part, level)))
     maps = {name: torch.stack(found) for name, found in changes.items()}
     effects = {
         name: torch.stack([batch.space.sum(one).mean() for one in found]).double().cpu() / plain
@@ -106,12 +108,12 @@ def sensitivity_view(subject: Subject) -> View:
     without = without_each(domain, batch.cond or {})
     if not without:
         raise Unable("The examples have no condition that can be withheld.")
-    found = sensitivity(subject, batch, without)
+    found, name = sensitivity(subject, batch, without), level_name(subject.model)
     rows = [
-        (f"noise {level:.3g}", [float(e[i]) for e in found.effects.values()]) for i, level in enumerate(found.levels)
+        (f"{name} {level:.3g}", [float(e[i]) for e in found.effects.values()]) for i, level in enumerate(found.levels)
     ]
     parts = [heat_table(list(found.effects), rows)]
-    if provides(domain, ShowsWeights) and batch.x.ndim > 2:
+    if provides(domain, ShowsWeights):
         parts += where(domain, subject)
     trained = subject.model.config.train.condition_dropout
     caution = (
@@ -145,18 +147,18 @@ def where(domain: Any, subject: Subject) -> list[str]:
     rows = []
     for name in conditions:
         best = int(found.effects[name].argmax())
-        drawn = domain.show_weights(examples, to_one(found.maps[name][best].sum(1)), [""] * n)
-        rows.append((f"{name}, noise {found.levels[best]:.3g}", [drawn]))
+        drawn = domain.show_weights(examples, to_one(at_places(found.maps[name][best], batch.space)), [""] * n)
+        rows.append((f"{name}, {level_name(subject.model)} {found.levels[best]:.3g}", [drawn]))
     if words:
         best = int(torch.stack([found.effects[word] for word in words]).sum(0).argmax())
-        changes = torch.stack([found.maps[word][best, 0].sum(0) for word in words])
+        changes = torch.stack([at_places(found.maps[word][best], batch.space)[0] for word in words])
         total = changes.flatten(1).sum(1)
         captions = [
             f"{word} {share:.0%}"
             for word, share in zip(words, (total / total.max().clamp(min=1e-12)).tolist(), strict=True)
         ]
         drawn = domain.show_weights(examples.take([0] * len(words)), to_one(changes, together=True), captions)
-        rows.append((f"each word, noise {found.levels[best]:.3g}", [drawn]))
+        rows.append((f"each word, {level_name(subject.model)} {found.levels[best]:.3g}", [drawn]))
     return [
         "<h3>Where it changes, at the level of the greatest effect; of words, relative to the greatest</h3>",
         table([""], rows),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from polydiff.config.processes import states_of
 from polydiff.contract.domain import Domain
-from polydiff.looking.fragments import film, show, table
-from polydiff.looking.subject import EXAMPLES, Subject, Unable
+from polydiff.looking.fragments import film, fitting, show, table
+from polydiff.looking.subject import EXAMPLES, Subject, Unable, level_name
 from polydiff.model.request import Request
 from polydiff.model.trace import Scene, trace
 from polydiff.report.views import View
@@ -16,8 +15,8 @@ from polydiff.support.errors import amount
 TITLE = "From noise to samples"
 LEVELS, FRAMES = 8, 24
 """Largest numbers of moments that are shown as stills, and as frames of a film."""
-FILM_BYTES = 1_200_000
-"""Largest size of a film; one of fewer samples, or without some frames, is smaller."""
+FILM_BYTES, ROOM = 1_200_000, 800_000
+"""Largest sizes of a film and of the stills; those of fewer samples, or without some frames, are smaller."""
 REAL = (
     "Left: the noisy state, divided by its spread so that it can be seen. Right: what the network expects the clean "
     "example to be, given that state. It begins near the mean of all examples of the condition and gains detail as the "
@@ -42,8 +41,8 @@ def trajectory_view(subject: Subject) -> View:
     scenes = trajectory(subject, most=FRAMES if subject.thorough else LEVELS)
     if not scenes:
         raise Unable(f"The sampler {subject.request()[0].how.sampler} does not show the states on its way.")
-    real = states_of(model.config) == "real"
-    name = "noise" if real else "level"
+    name = level_name(model)
+    real = name == "noise"
     stills = evenly(scenes, LEVELS)
     heads = ["noisy state", "estimate of the clean example"]
     moving = within(model.domain, name, scenes, heads) if subject.thorough else ""
@@ -51,9 +50,9 @@ def trajectory_view(subject: Subject) -> View:
     return View(
         "trajectory",
         TITLE,
-        f"Top to bottom: {len(stills)} of the {'noise ' * real}levels of {sampling_words(request)}. "
+        f"Top to bottom: {len(stills)} of the {'noise ' * real}levels of {sampling_text(request)}. "
         f"{REAL if real else OTHER}" + (" Below them, the same as a film." if moving else ""),
-        table(heads, [(label(name, scene), cells(model.domain, scene)) for scene in stills]) + moving,
+        fitting(lambda n: rows(model.domain, name, stills, heads, n), len(stills[0].state), ROOM) + moving,
         {"levels": [scene.level for scene in scenes]},
     )
 
@@ -69,7 +68,7 @@ def within(domain: Domain, name: str, scenes: Sequence[Scene], heads: Sequence[s
     """
     n = len(scenes[0].state)
     while n:
-        few = [Scene(scene.level, scene.state.head(n), scene.estimate.head(n)) for scene in scenes]
+        few = [first(scene, n) for scene in scenes]
         made = film("film", [(label(name, scene), table(heads, [("", cells(domain, scene))])) for scene in few])
         if len(made.encode()) <= FILM_BYTES:
             return made
@@ -78,6 +77,17 @@ def within(domain: Domain, name: str, scenes: Sequence[Scene], heads: Sequence[s
         else:
             n //= 2
     return ""
+
+
+def rows(domain: Domain, name: str, scenes: Sequence[Scene], heads: Sequence[str], n: int) -> str:
+    """Return scenes of the first n samples, one below the other, as HTML; arguments as of `within`."""
+    few = [first(scene, n) for scene in scenes]
+    return table(heads, [(label(name, scene), cells(domain, scene)) for scene in few])
+
+
+def first(scene: Scene, n: int) -> Scene:
+    """Return a scene of its first n samples."""
+    return Scene(scene.level, scene.state.head(n), scene.estimate.head(n))
 
 
 def evenly(scenes: Sequence[Scene], n: int) -> list[Scene]:
@@ -96,7 +106,7 @@ def cells(domain: Domain, scene: Scene) -> list[str]:
     return [show(domain, scene.state), show(domain, scene.estimate)]
 
 
-def sampling_words(request: Request) -> str:
+def sampling_text(request: Request) -> str:
     """Return how samples are drawn."""
     how = request.how
     guidance = "no guidance" if how.guidance == 1 else f"guidance {how.guidance:g}"

@@ -22,9 +22,11 @@ from torch import Tensor
 from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import Encodes, ShowsWeights
 from polydiff.core.process.abilities import Inpaints
-from polydiff.core.space import Batch, Euclidean, sqnorm
+from polydiff.core.space import Batch, Euclidean
+from polydiff.looking.difference import squared, variance
 from polydiff.looking.fragments import curve, show, table, to_one
-from polydiff.looking.subject import LEVELS, Subject
+from polydiff.looking.places import at_places
+from polydiff.looking.subject import LEVELS, Subject, level_name
 from polydiff.model.edit import inpaint
 from polydiff.report.views import View
 from polydiff.support.protocols import provides
@@ -64,16 +66,16 @@ def spread(subject: Subject, batch: Batch, draws: int = DRAWS, n: int = LEVELS) 
     """
     process, model = subject.estimates, subject.model
     batch = batch.to(model.device)
-    plain = float(sqnorm(batch.space, batch.x - subject.data_mean(batch)).mean())
+    plain = float(batch.space.sum(squared(batch.x, subject.data_mean(batch))).mean())
     levels, maps, relative = process.levels(model, n), [], []
     for level in levels:
         found = [
-            process.estimate(model, batch._replace(x=process.noisy(batch, level, noise)), level)
+            process.estimate(model, batch._replace(x=process.noisy(model, batch, level, noise)), level)
             for noise in (subject.noise_streams(batch, f"look/{k}") for k in range(draws))
         ]
-        variance = torch.stack(found).var(0)
-        maps.append(variance.cpu())
-        relative.append(math.sqrt(float(batch.space.sum(variance).mean()) / plain))
+        over_draws = variance(torch.stack(found))
+        maps.append(over_draws.cpu())
+        relative.append(math.sqrt(float(batch.space.sum(over_draws).mean()) / plain))
     return Spread(levels, torch.tensor(relative, dtype=torch.float64), torch.stack(maps))
 
 
@@ -125,10 +127,10 @@ def uncertainty_view(subject: Subject) -> View:
     examples = subject.decoded(batch.x, batch)
     plot = curve("spread of estimates against noise level", np.array(found.levels), found.relative.numpy())
     parts = [table(["spread of estimates over noises"], [("", [plot])])]
-    if provides(domain, ShowsWeights) and batch.x.ndim > 2:
-        maps = spread(subject, batch).maps.sum(2).sqrt()
+    if provides(domain, ShowsWeights):
+        maps = torch.stack([at_places(one, batch.space).sqrt() for one in spread(subject, batch).maps])
         rows = [
-            (f"noise {level:.3g}", [domain.show_weights(examples, one, [""] * len(examples))])
+            (f"{level_name(subject.model)} {level:.3g}", [domain.show_weights(examples, one, [""] * len(examples))])
             for level, one in zip(found.levels, to_one(maps, together=True), strict=True)
         ]
         parts.append(table(["where it is"], rows))

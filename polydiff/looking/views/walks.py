@@ -72,7 +72,7 @@ def walks_view(subject: Subject) -> View:
     parts = []
     if ends := two_conditions(subject):
         a, b = ends
-        heading = f"Between conditions: {words(a)} to {words(b)}; each walk has one noise"
+        heading = f"Between conditions: {as_text(a)} to {as_text(b)}; each walk has one noise"
         parts.append((heading, rows(subject, condition_walk(subject, a, b))))
     for what, ends_of in (("noises", two_samples), ("examples", two_examples)):
         try:
@@ -100,7 +100,7 @@ def rows(subject: Subject, samples: Sequence[Samples]) -> str:
     return table([ways], [(f"walk {k + 1}", [show(domain, walk)]) for k, walk in enumerate(walks)])
 
 
-def words(cond: Mapping[str, Any]) -> str:
+def as_text(cond: Mapping[str, Any]) -> str:
     """Return conditions as text."""
     return ", ".join(f"{name} {value}" for name, value in cond.items())
 
