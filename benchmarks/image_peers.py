@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -85,52 +85,128 @@ def inputs(batch: int, device: str) -> tuple[Tensor, Tensor]:
     return torch.randn(batch, *SHAPE).to(device), torch.randint(0, 1000, (batch,), device=device)
 
 
+def script_unet(channels: Sequence[int], planes: int, size: int) -> nn.Module:
+    """Return diffusers' network as its script for unconditional images builds it: attention one level from the last."""
+    from diffusers import UNet2DModel
+
+    attends = [i == len(channels) - 2 for i in range(len(channels))]
+    net: nn.Module = UNet2DModel(
+        sample_size=size, in_channels=planes, out_channels=planes, layers_per_block=2,
+        block_out_channels=tuple(channels),
+        down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attends)),
+    )  # fmt: skip
+    return net
+
+
+class Diffusers:
+    """The training of diffusers' script for unconditional images, and its pipeline.
+
+    AdamW, a cosine of the learning rate after a warm-up of 500 steps, or of a tenth of the steps if they are few, and
+    `EMAModel` with its options there.
+
+    Arguments:
+        net: A `UNet2DModel`.
+        steps: Steps of the training.
+        rate: Learning rate.
+        precision: "float32", or "bf16" for autocast.
+    """
+
+    def __init__(self, net: Any, steps: int, rate: float = 1e-4, precision: str = "float32") -> None:
+        from diffusers import DDPMScheduler
+        from diffusers.optimization import get_scheduler
+        from diffusers.training_utils import EMAModel
+
+        self.net, self.precision, self.scheduler = net, precision, DDPMScheduler()
+        self.device = next(net.parameters()).device.type
+        self.optimizer = torch.optim.AdamW(net.parameters(), lr=rate, betas=(0.95, 0.999), weight_decay=1e-6)
+        self.average = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True, power=0.75)
+        warmup = min(500, steps // 10)
+        self.rate = get_scheduler("cosine", self.optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+
+    def step(self, x: Tensor) -> None:
+        """Train on images (B, C, S, S) in [-1, 1]."""
+        noise, t = torch.randn_like(x), torch.randint(0, 1000, (len(x),), device=x.device)
+        noisy = self.scheduler.add_noise(x, noise, t)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16"):
+            predicted = self.net(noisy, t).sample
+        functional.mse_loss(predicted.float(), noise).backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimizer.step()
+        self.rate.step()
+        self.optimizer.zero_grad()
+        self.average.step(self.net.parameters())
+
+    def sample(self, n: int, evaluations: int = 1000) -> Tensor:
+        """Return n samples of the averaged weights by `DDPMPipeline`, (n, C, S, S) in [0, 1]."""
+        from diffusers import DDPMPipeline
+
+        pipeline = DDPMPipeline(unet=self.net, scheduler=self.scheduler)
+        pipeline.set_progress_bar_config(disable=True)
+        self.average.store(self.net.parameters())
+        self.average.copy_to(self.net.parameters())
+        drawn = pipeline(batch_size=n, num_inference_steps=evaluations, output_type="np").images
+        self.average.restore(self.net.parameters())
+        return torch.from_numpy(drawn).movedim(-1, 1)
+
+
 def diffusers_step(batch: int, device: str, precision: str) -> Run:
     """Return a training step as in diffusers' script for unconditional images, without the loading of data."""
-    from diffusers import DDPMScheduler
-    from diffusers.training_utils import EMAModel
-
-    net = diffusers_unet(CIFAR, SHAPE[-1]).to(device)
-    scheduler, x = DDPMScheduler(), inputs(batch, device)[0]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
-    average = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True)
-
-    def step() -> None:
-        noise, t = torch.randn_like(x), torch.randint(0, 1000, (batch,), device=device)
-        noisy = scheduler.add_noise(x, noise, t)
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            predicted = net(noisy, t).sample
-        functional.mse_loss(predicted.float(), noise).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        average.step(net.parameters())
-
-    return step
+    peer = Diffusers(diffusers_unet(CIFAR, SHAPE[-1]).to(device), steps=100_000, precision=precision)
+    x = inputs(batch, device)[0]
+    return lambda: peer.step(x)
 
 
-def lucidrains_parts(device: str) -> tuple[nn.Module, nn.Module]:
-    """Return denoising_diffusion_pytorch's network as its README builds it, and the diffusion around it."""
+def lucidrains_parts(
+    device: str,
+    dim: int = 64,
+    mults: Sequence[int] = (1, 2, 4, 8),
+    channels: int = SHAPE[0],
+    size: int = SHAPE[-1],
+    evaluations: int | None = None,
+) -> tuple[nn.Module, nn.Module]:
+    """Return denoising_diffusion_pytorch's network, by default as its README builds it, and the diffusion around it."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
-    net = Unet(dim=64, dim_mults=(1, 2, 4, 8), flash_attn=False)
-    return net.to(device), GaussianDiffusion(net, image_size=SHAPE[-1]).to(device)
+    net = Unet(dim=dim, dim_mults=tuple(mults), channels=channels, flash_attn=False)
+    return net.to(device), GaussianDiffusion(net, image_size=size, sampling_timesteps=evaluations).to(device)
+
+
+class Lucidrains:
+    """The training of denoising_diffusion_pytorch's `Trainer`, without accelerate and the loading of data.
+
+    Arguments:
+        diffusion: A `GaussianDiffusion`.
+        rate: Learning rate.
+        precision: "float32", or "bf16" for autocast.
+    """
+
+    def __init__(self, diffusion: Any, rate: float = 1e-4, precision: str = "float32") -> None:
+        from ema_pytorch import EMA
+
+        self.diffusion, self.precision = diffusion, precision
+        self.optimizer = torch.optim.Adam(diffusion.parameters(), lr=rate, betas=(0.9, 0.99))
+        self.average = EMA(diffusion, beta=0.995, update_every=10)
+
+    def step(self, x: Tensor) -> None:
+        """Train on examples in [0, 1]."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            loss = self.diffusion(x)
+        loss.item()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.diffusion.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update()
+
+    def sample(self, n: int) -> Tensor:
+        """Return n samples of the averaged weights, in [0, 1]."""
+        drawn: Tensor = self.average.ema_model.eval().sample(batch_size=n)
+        return drawn
 
 
 def lucidrains_step(batch: int, device: str) -> Run:
     """Return the step of denoising_diffusion_pytorch's `Trainer`, without accelerate and the loading of data."""
-    from ema_pytorch import EMA
-
-    diffusion = lucidrains_parts(device)[1]
+    peer = Lucidrains(lucidrains_parts(device)[1])
     x = torch.rand(batch, *SHAPE, device=device)
-    optimizer = torch.optim.Adam(diffusion.parameters(), lr=1e-4, betas=(0.9, 0.99))
-    average = EMA(diffusion, beta=0.995, update_every=10)
-
-    def step() -> None:
-        diffusion(x).backward()
-        torch.nn.utils.clip_grad_norm_(diffusion.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        average.update()
-
-    return step
+    return lambda: peer.step(x)

@@ -87,11 +87,17 @@ def differences(r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Reference(nn.Module):
-    """The network of E(3) diffusion for QM9: 9 rounds of width 256, 5.3 M parameters."""
+    """The network of E(3) diffusion; for QM9 it has 9 rounds of width 256, 5.3 M parameters.
 
-    def __init__(self, width: int = CONFIG.hidden, layers: int = CONFIG.layers) -> None:
+    Arguments:
+        width: H.
+        layers: Rounds.
+        features: K of an atom.
+    """
+
+    def __init__(self, width: int = CONFIG.hidden, layers: int = CONFIG.layers, features: int = K) -> None:
         super().__init__()
-        self.stem, self.out = nn.Linear(K + 1, width), nn.Linear(width, K + 1)
+        self.stem, self.out = nn.Linear(features + 1, width), nn.Linear(width, features + 1)
         self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
 
     def forward(self, x: Tensor, t: Tensor, space: DenseMolecules) -> Tensor:
@@ -104,4 +110,4 @@ class Reference(nn.Module):
         _, before = differences(r)
         for block in self.blocks:
             h, r = block(h, r, before, pair_mask)
-        return space.project(torch.cat([r - start, self.out(h)[..., :K]], -1) * mask)
+        return space.project(torch.cat([r - start, self.out(h)[..., :-1]], -1) * mask)

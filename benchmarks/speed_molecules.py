@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from molecule_recipe import Recipe
 from molecule_reference import CONFIG, Concatenated, K, Reference
 from timing import in_turns, markdown, parser, relative_error, show, timing_table
 from torch import Tensor, nn
@@ -64,27 +65,11 @@ def network() -> EGNN:
 
 
 def reference_steps(space: DenseMolecules, x: Tensor) -> Iterator[None]:
-    """Train the reference by its recipe: AdamW with amsgrad, clipping by the last norms, a loop for the average."""
+    """Train the reference by its recipe."""
     torch.manual_seed(0)
-    model = Reference().to(x.device)
-    average = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, amsgrad=True, weight_decay=1e-12)
-    norms = [3000.0]
+    recipe = Recipe(Reference().to(x.device))
     while True:
-        optimizer.zero_grad()
-        t = torch.rand(len(x), device=x.device)
-        eps = space.project(torch.randn_like(x))
-        alpha = (1 - t**2)[:, None, None]
-        z = alpha * x + (1 - alpha**2).sqrt() * eps
-        loss = (model(z, t, space) - eps).square().sum((1, 2)).mean() / (2 * (3 + K) * x.shape[1])
-        loss.backward()
-        recent = torch.tensor(norms)
-        bound = 1.5 * recent.mean() + 2 * recent.std(correction=0)
-        norms = [*norms, float(nn.utils.clip_grad_norm_(model.parameters(), bound.item()))][-50:]
-        optimizer.step()
-        for old, new in zip(average.parameters(), model.parameters(), strict=True):
-            old.data = 0.9999 * old.data + 0.0001 * new.data
-        yield
+        yield recipe.step(x, space)
 
 
 def denoiser(precision: str, device: str) -> Denoiser:
