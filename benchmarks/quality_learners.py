@@ -107,17 +107,14 @@ def polydiff(task: Task) -> Learner:
     training = begin(config, task.domain)
     records = records_of(config, task.domain, training)
     how = {"guidance": 0.0} if task.domain.conditions else {}  # the estimate without conditions alone
+    with warnings.catch_warnings():  # it warns that there is nothing to guide by
+        warnings.filterwarnings("ignore", "guidance=0 compares")
+        request = Model(config, task.domain, training.average()).request(None, **how)
 
     def sample(n: int) -> Sequence[Any]:
-        model = Model(config, task.domain, training.average(), training.step)
-        with warnings.catch_warnings():  # it warns that there is nothing to guide by
-            warnings.filterwarnings("ignore", "guidance=0 compares")
-            return model.sample(n, seed=task.seed, progress=False, **how).examples
+        return request.joined(range(n), task.seed).examples
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "guidance=0 compares")
-        evaluations = Model(config, task.domain, training.average()).request(None, **how).evaluations()
-    return Learner(lambda: next(records), sample, evaluations, count(training.module))
+    return Learner(lambda: next(records), sample, request.evaluations(), count(training.module))
 
 
 def count(net: nn.Module) -> int:
