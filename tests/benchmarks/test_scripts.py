@@ -38,6 +38,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "diffusers_peer",
         "audio_peers",
         "image_peers",
+        "molecule_recipe",
         "molecule_reference",
         "overhead",
         "timing",
