@@ -58,7 +58,7 @@ def extremes(names: Sequence[str], steps: int, laplace: bool) -> dict[str, tuple
         steps: Number of steps.
         laplace: Whether to cover only placements in time.
     """
-    samplers = [name for name in SAMPLERS if name != "adaptive"]  # whose error is its tolerance
+    samplers = [name for name in SAMPLERS if name not in ("adaptive", "calibrated")]  # which have no steps of their own
     found: dict[str, tuple[float, float]] = dict.fromkeys(samplers, (math.inf, 0.0))
     for name, schedule in schedules(names):
         for place in placements(name, laplace):

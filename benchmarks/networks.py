@@ -3,20 +3,23 @@
 The error of a sample is its distance from the solution of the same probability-flow ODE from the same noise by 200
 evaluations of Heun's method, over that solution's norm; a sampler's number is the median over samples (in brackets: the
 root mean square). The last line of a table is how far another method of 200 evaluations is from the same solution:
-what lies below it means nothing. Guided networks solve the ODE of the guided estimate.
+what lies below it means nothing. Guided networks solve the ODE of the guided estimate. With --calibrate, one row more
+shows the sampler that `polydiff.calibrate` fits to the network on other noise.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cases import table
 from samplers import machine
 
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.core.streams import streams
+from polydiff.model.calibration.fit import calibrate
 from polydiff.model.model import Model
 
 BUDGETS = (5, 8, 10, 20)
@@ -35,7 +38,7 @@ def steps_of(sampler: object, evaluations: int) -> int:
     return (evaluations + 1) // 2 if sampler == "heun" else evaluations
 
 
-def solve(model: Model, n: int, evaluations: int, guidance: float, **how: object) -> tuple[State, Space]:
+def solve(model: Model, n: int, evaluations: int, guidance: float, **how: Any) -> tuple[State, Space]:
     """Return n states that a sampler ends at, and their space."""
     plan = model.plan(steps=steps_of(how["sampler"], evaluations), guidance=guidance, **how)
     space, cond = model.domain.blank(streams(0, "blank", range(n)), {})
@@ -48,15 +51,24 @@ def error(x: State, truth: State, space: Space) -> str:
     return f"{e.median().sqrt():.2g} ({e.mean().sqrt():.2g})"
 
 
-def measure(model: Model, n: int, guidance: float) -> list[list[str]]:
-    """Return rows of a table: a method, and its error at each budget."""
+def measure(model: Model, n: int, guidance: float, budgets: Sequence[int], calibrated: bool) -> list[list[str]]:
+    """Return rows of a table: a method, and its error at each budget; `calibrated`: with that of the fitted sampler."""
     truth, space = solve(model, n, 200, guidance, sampler="heun", spacing="asinh")
     rows = []
     for how in METHODS:
-        errors = [error(solve(model, n, budget, guidance, **how)[0], truth, space) for budget in BUDGETS]
+        errors = [error(solve(model, n, budget, guidance, **how)[0], truth, space) for budget in budgets]
         rows.append([" ".join(map(str, how.values())), *errors])
+    if calibrated:
+        found = [calibrate(model, steps=budget, guidance=guidance).sampling for budget in budgets]
+        fitted = [solve(model, n, budget, **as_keys(how))[0] for budget, how in zip(budgets, found, strict=True)]
+        rows.insert(1, ["calibrated", *(error(x, truth, space) for x in fitted)])
     other = error(solve(model, n, 200, guidance, sampler="adams", spacing="asinh")[0], truth, space)
-    return [*rows, ["adams, 200 evaluations", *[other] * len(BUDGETS)]]
+    return [*rows, ["adams, 200 evaluations", *[other] * len(budgets)]]
+
+
+def as_keys(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a fitted sampler without its steps, which follow from the evaluations."""
+    return {key: value for key, value in sampling.items() if key != "steps"}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -65,6 +77,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("-n", type=int, default=64, help="samples")
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0], help="1: none")
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="evaluations")
+    parser.add_argument("--calibrate", action="store_true", help="also fit the sampler to each network, minutes a cell")
     parser.add_argument("--record", action="store_true", help="append the tables to benchmarks/RESULTS.md")
     args = parser.parse_args(words)
     text = ""
@@ -74,8 +88,8 @@ def main(words: Sequence[str] | None = None) -> None:
             if guidance != 1 and not model.domain.conditions:
                 continue
             title = f"{model.config.domain}, preset {model.config.preset}, step {model.step}, guidance {guidance:g}"
-            rows = measure(model, args.n, guidance)
-            text += f"\n{title}:\n\n{table(['', *map(str, BUDGETS)], rows)}\n"
+            rows = measure(model, args.n, guidance, args.budgets, args.calibrate)
+            text += f"\n{title}:\n\n{table(['', *map(str, args.budgets)], rows)}\n"
     text = f"\n## Samplers on networks\n\n{machine()}, {args.n} samples.\n{text}"
     print(text)
     if args.record:

@@ -68,7 +68,7 @@ def polydiff_method(name: str, how: Mapping[str, Any], noisy: bool = False) -> M
 
 def configurations() -> dict[str, dict[str, Any]]:
     """Return every registered sampler with its defaults, and the variants of those that exist."""
-    found = {name: {"sampler": name} for name in SAMPLERS}
+    found = {name: {"sampler": name} for name in SAMPLERS if name != "calibrated"}
     return {**found, **{name: how for name, how in VARIANTS.items() if how["sampler"] in found}}
 
 

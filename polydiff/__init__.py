@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from polydiff.gaussian.target import TARGETS as TARGETS
     from polydiff.looking.page import look as look
     from polydiff.metrics.results import Metric as Metric
+    from polydiff.model.calibration.fit import calibrate as calibrate
     from polydiff.model.edit import inpaint as inpaint
     from polydiff.model.edit import interpolate as interpolate
     from polydiff.model.edit import read as read
@@ -98,6 +99,7 @@ _HOMES = {
     "gaussian.target": ("TARGETS",),
     "looking.page": ("look",),
     "metrics.results": ("Metric",),
+    "model.calibration.fit": ("calibrate",),
     "model.edit": (
         "inpaint",
         "interpolate",

@@ -22,6 +22,7 @@ VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
     "resume": ("polydiff.cli.train:resume", "resume a run that was stopped, or train it longer"),
     "sample": ("polydiff.cli.sample:sample", "draw samples from a run and write them as files"),
+    "calibrate": ("polydiff.cli.sample:calibrate", "fit the sampler to a run's network, for few steps"),
     "vary": ("polydiff.cli.edit:vary", "draw variations of given examples"),
     "inpaint": ("polydiff.cli.edit:inpaint", "generate parts of examples again, or continue their beginning"),
     "interpolate": ("polydiff.cli.edit:interpolate", "interpolate between two examples"),

@@ -1,4 +1,4 @@
-"""The verb that draws new samples: `sample`."""
+"""The verbs that draw new samples, `sample`, and fit the sampler that draws them, `calibrate`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from polydiff.cli.edit import write_edited
 from polydiff.cli.inputs import Given, given_arguments
 from polydiff.cli.options import (
     check_free,
+    guidance_options,
+    guidance_parser,
+    model_parser,
     plan_options,
     processes_option,
     read_conditions,
@@ -21,10 +24,11 @@ from polydiff.cli.options import (
     sampling_parser,
     stage_options,
 )
+from polydiff.cli.parsing import positive
 from polydiff.gallery.journal import JOURNAL
 from polydiff.gallery.progress import DrawingProgress
 from polydiff.machine import torchrun
-from polydiff.run.folder import is_pipeline
+from polydiff.run.folder import check_own, is_pipeline
 from polydiff.support.errors import UserError
 from polydiff.support.files import new_folder, new_numbered_folder, quoted
 from polydiff.support.signals import exit_code
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 
 SAMPLES = 16
 """Number of samples that are drawn if none is given."""
+FITTED_STEPS = 8
+"""Number of sampling steps that a sampler is fitted for if none is given."""
 
 
 def sample(words: Sequence[str]) -> int:
@@ -149,3 +155,42 @@ def output_folder(args: argparse.Namespace) -> Iterator[Path]:
         print(f"{stopped.parent} is not complete. Resume it with -o {quoted(stopped.parent)}.", file=sys.stderr)
     with new_numbered_folder(drawn, "generated") as folder:
         yield folder
+
+
+def calibrate(words: Sequence[str]) -> int:
+    """Run `polydiff calibrate` and return its exit code."""
+    parser = model_parser(
+        "calibrate",
+        "Fit noise levels and coefficients of the sampler to a run's network, for one number of steps and guidance. "
+        "`polydiff sample RUN --steps S --sampler calibrated` uses them.",
+    )
+    parser.add_argument(
+        "--steps", metavar="S", type=positive, default=FITTED_STEPS, help=f"number of steps; default: {FITTED_STEPS}"
+    )
+    parser.add_argument(
+        "-n", metavar="N", type=positive, help="samples to fit on, and to judge on; default: 12 to 256, by their size"
+    )
+    parser.add_argument("--seed", metavar="K", type=int, default=0, help="random seed; default: 0")
+    parser.add_argument(
+        "--cond", metavar="NAME=VALUE", action="append", default=[], help="condition of these samples; repeatable"
+    )
+    guidance_parser(parser)
+    args = parser.read(words)
+    check_own(args.run)
+    if is_pipeline(args.run):
+        raise UserError(f"{args.run} is a pipeline. Calibrate one of its runs, a folder in {args.run / 'stages'}.")
+    from polydiff.model.calibration.fit import calibrate as fit
+    from polydiff.model.model import Model
+
+    model = Model.load(args.run, weights=args.weights, ema=args.ema)
+    options = {"steps": args.steps, "guidance": args.guidance, **guidance_options(args)}
+    fitted = fit(model, cond=read_conditions(args), n=args.n, seed=args.seed, **options)
+    path = fitted.save(run_folder(args.run))
+    distance = f"the median relative distance of {fitted.samples} other samples from their solution is"
+    if fitted.default:
+        print(f"{fitted}: {distance} {fitted.error:.2g}. Nothing better was found, so the default sampler is kept.")
+        return 0
+    print(f"{fitted}: {distance} {fitted.error:.2g}, and {fitted.error_of_default:.2g} with the default sampler.")
+    guided = "" if fitted.sampling["guidance"] == 1 else f" --guidance {fitted.sampling['guidance']:g}"
+    print(f"{path}\n\nNext:\n  polydiff sample {quoted(args.run)} --steps {args.steps}{guided} --sampler calibrated")
+    return 0

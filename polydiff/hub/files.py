@@ -10,11 +10,25 @@ OF_EXPORTED = (CONFIG, WEIGHTS, MANIFEST)
 PIPELINE = "pipeline.yaml"
 """File that makes a folder that of a pipeline."""
 RESOLVED, EVALUATION = "config.resolved.yaml", "evaluation.json"
+CALIBRATION = "calibration.json"
+"""Samplers that were fitted to the network (`polydiff.run.calibrations`)."""
 CARD, PICTURE, DRAWN = "README.md", "samples.png", "samples/drawn"
 """The model card, its picture, and the folder of the samples that it shows."""
 SAMPLES = 8
 """Number of samples of a card, unless another is requested."""
-FILES = (CARD, "LICENSE*", CONFIG, WEIGHTS, MANIFEST, PIPELINE, RESOLVED, EVALUATION, PICTURE, f"{DRAWN}/*")
+FILES = (
+    CARD,
+    "LICENSE*",
+    CONFIG,
+    WEIGHTS,
+    MANIFEST,
+    PIPELINE,
+    RESOLVED,
+    EVALUATION,
+    CALIBRATION,
+    PICTURE,
+    f"{DRAWN}/*",
+)
 """Patterns of the files of one model."""
 NESTED = ("parts", "stages")
 """Folders that hold models, each in a folder of this form."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from polydiff.core.streams import streams
 from polydiff.machine.device import pick_device
 from polydiff.run.averages import WIDEST
 from polydiff.run.bounds import bounded, building
+from polydiff.run.calibrations import Fitted, read_fitted
 from polydiff.run.checkpoint import Checkpoint, load_weights, open_checkpoint
 from polydiff.run.folder import run_of
 from polydiff.run.parents import Records, located
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     weights: str
     device: torch.device
     parents: Records
+    fitted: Sequence[Fitted]
 
 
 def assemble(path: Path | str, weights: str = "ema", device: str | None = None, ema: float | None = None) -> Parts:
@@ -71,7 +73,7 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     if ema is not None:
         load_weights(denoiser, {**denoiser.state_dict(), **average(path, checkpoint, ema)})
         weights = f"ema {ema:g}"
-    return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents)
+    return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents, read_fitted(run))
 
 
 def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, stages: Stages) -> Domain:

@@ -24,10 +24,12 @@ from polydiff.core.streams import streams
 from polydiff.machine.ranks import ranks
 from polydiff.model.assemble import assemble, same_weights
 from polydiff.model.batches import PROBE, efficient
+from polydiff.model.calibration.use import with_fitted
 from polydiff.model.origin import given_to
 from polydiff.model.request import Request, guide_of
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
+from polydiff.run.calibrations import Fitted
 from polydiff.run.parents import Records
 from polydiff.support.errors import check_type, check_whole
 from polydiff.support.progress import showing
@@ -50,6 +52,7 @@ class Model:
             weights as trained.
         device: Device of the network.
         parents: Records of the runs that its configuration names (`polydiff.run.parents`).
+        fitted: Samplers that were fitted to it (`polydiff.run.calibrations`).
     """
 
     config: Config
@@ -59,6 +62,7 @@ class Model:
     weights: str = "ema"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     parents: Records = field(default_factory=dict)
+    fitted: Sequence[Fitted] = ()
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.denoiser.parameters())
@@ -168,7 +172,7 @@ class Model:
 
     def plan(self, **changes: Any) -> SampleConfig:
         """Return the configuration's section `sample` with changes (None: no change), after checking its plan."""
-        how = section(self.config, changes)
+        how = with_fitted(self, section(self.config, changes))
         generating(self.process).plan(self, how)
         return how
 

@@ -22,6 +22,7 @@ from polydiff.core.process.sampling import Draw, Known, Observed, Plan, generati
 from polydiff.core.space import Space, State, state_to
 from polydiff.core.streams import streams
 from polydiff.model.batches import WINDOW, Memory, Window, drawn_windows, windows
+from polydiff.model.calibration.use import with_fitted
 from polydiff.model.origin import digest, drawn
 from polydiff.model.sample_section import section
 from polydiff.model.user_conditions import conditions, parse_conditions
@@ -74,7 +75,7 @@ class Request:
             cond: Conditions, in the domain's words.
             plan: Makes the plan; None: that of new samples.
         """
-        how = section(model.config, sampling)
+        how = with_fitted(model, section(model.config, sampling))
         made = generating(model.process).plan(model, how) if plan is None else plan(how)
         warn_of_untrained_guidance(model, how)
         return cls(model, how, made, parse_conditions(model.domain, cond), guide_of(model, how))

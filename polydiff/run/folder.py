@@ -12,6 +12,7 @@ runs/audio-001/
   samples/               real/, step-00000500/ ...: files, a manifest and an HTML fragment; scripts/ of these
   tracking.json          the key by which trackers know the run, and tensorboard/ (`polydiff.tracking`), if it has any
   evaluation.json        the last evaluation
+  calibration.json       samplers that were fitted to the network (`run.calibrations`)
   report.html            one self-contained page
 
 An exported model (`polydiff.sharing`) is a folder that is a run and its only checkpoint at once:
@@ -21,7 +22,7 @@ digits/
   model.safetensors      averaged weights
   manifest.json          size and SHA-256 of both
   parts/                 copies of the runs that it needs, each an exported model; folders of text encoders
-  config.resolved.yaml, evaluation.json, samples/, report.html as those of a run
+  config.resolved.yaml, evaluation.json, calibration.json, samples/, report.html as those of a run
 
 Wherever the folder of a run is named, so can be that of an exported model, or hf:user/name, one on the hub.
 """

@@ -30,6 +30,7 @@ from polydiff.contract.sections.run import Config
 from polydiff.contract.text.encoded import digest_of, encoder_files
 from polydiff.hub.files import CONFIG, ENCODER, RESOLVED, WEIGHTS
 from polydiff.hub.names import on_hub
+from polydiff.run.calibrations import copy_fitted
 from polydiff.run.checkpoint import write_into
 from polydiff.run.folder import part_path, run_of
 from polydiff.run.parents import Records, located, open_parent, parents_of
@@ -141,6 +142,7 @@ def write_model(checkpoint: Path, place: Path, encoders: Encoders, *, part: bool
     if not part:
         text = dump_yaml(values, dict.fromkeys(leaves(type(config)), "") | provenance)
         (place / RESOLVED).write_text(text, encoding="utf-8")
+        copy_fitted(run, place)
     return {"step": own["step"], "sha256": manifest.files[manifest.ema][1], "domain": config.domain}
 
 

@@ -21,7 +21,7 @@ from polydiff.gaussian.schedule.base import SCHEDULES
 
 K, SIZES = 3, torch.tensor([1, 2, 5, 9, 13])
 VARIANTS: dict[str, dict[str, object]] = {
-    **{name: {"sampler": name} for name in SAMPLERS},
+    **{name: {"sampler": name} for name in SAMPLERS if name != "calibrated"},
     "heun, churn": {"sampler": "heun", "churn": 10.0},
     "ddim, eta": {"sampler": "ddim", "eta": 0.5},
     "ddpm, learned": {"sampler": "ddpm", "variance": "learned"},

@@ -6,7 +6,7 @@ Symbols: B number of samples, E numbers of a vector, R rows of a state (`polydif
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:  # a configuration is shown without torch
     import torch
@@ -118,6 +118,41 @@ class Gives(Protocol):
 
         Raises:
             UserError: The network has not learnt to sample the other parts given these.
+        """
+
+
+class Calibration(NamedTuple):
+    """What fitting a sampler to a network gave.
+
+    Attributes:
+        sampling: Keys of the section `sample` that use it, such as sampler and options.
+        errors: Relative distance of each held-out sample from the solution, (B,).
+        before: The same with the default sampler, (B,).
+        default: Whether `sampling` is the default sampler, since nothing better was found.
+    """
+
+    sampling: Mapping[str, Any]
+    errors: Sequence[float]
+    before: Sequence[float]
+    default: bool
+
+
+class Calibrates(Protocol):
+    """A process whose sampler can be fitted to a network, for a number of steps and a guidance."""
+
+    def calibrate(
+        self, model: Trained, how: SampleConfig, draws: tuple[Draw, Draw], guide: Trained | None
+    ) -> Calibration:
+        """Return the sampler that ends nearest to the solution of the same differential equation from the same noise.
+
+        Arguments:
+            model: The network to fit to.
+            how: Steps, guidance and their options.
+            draws: A batch to fit on, and one that shows whether that was worth it.
+            guide: A worse model to guide away from; None: none.
+
+        Raises:
+            UserError: An option is wrong, or there are too many steps.
         """
 
 

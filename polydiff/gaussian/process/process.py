@@ -13,6 +13,7 @@ import torch
 
 from polydiff.core.conditions import Condition
 from polydiff.core.objective import Objective
+from polydiff.core.process.abilities import Calibration
 from polydiff.core.process.process import PROCESSES, Trained
 from polydiff.core.process.sampling import Draw
 from polydiff.core.space import Batch, Euclidean, Space, State, shared_level
@@ -25,6 +26,7 @@ from polydiff.gaussian.forward import at_data_spread, noisy_state
 from polydiff.gaussian.likelihood.terms import decoder_level
 from polydiff.gaussian.objective.base import build_objective, own_samplers
 from polydiff.gaussian.process.bounds import BOUNDS, GaussianBound
+from polydiff.gaussian.process.calibrate import calibrate
 from polydiff.gaussian.process.checks import check_names, registries, sampling_registries
 from polydiff.gaussian.process.plan import GaussianPlan, checked, in_precision, plan_of
 from polydiff.gaussian.sampling.execute import sample
@@ -161,6 +163,11 @@ class GaussianProcess:
         denoise = in_precision(model, how.precision, draw.compile)
         for x in interpolate(denoise, *ends, draw.space, draw.cond, shares=shares, steps=steps):
             yield checked(x, model, how, draw)
+
+    def calibrate(
+        self, model: Trained, how: SampleConfig, draws: tuple[Draw, Draw], guide: Trained | None
+    ) -> Calibration:
+        return calibrate(model, how, draws, guide)
 
     @property
     def bounds(self) -> Mapping[str, str]:

@@ -3,13 +3,15 @@
 `plan` defines the rows of a plan and the registry `SAMPLERS`, `spacing` places noise levels, `execute` runs plans.
 `diagnose` finds the step at which a run breaks. The samplers: `auto` (the default), `first_order` (DDPM, DDIM and
 similar), `single_step` (Heun, DPM-Solver, Runge-Kutta), `multistep` (Adams, DPM-Solver++, UniPC, PNDM) with its engine
-`adams`, `stochastic` (SA-Solver, ER-SDE, DPM-SDE, predictor-corrector, Restart) and `adaptive` (error control).
+`adams`, `stochastic` (SA-Solver, ER-SDE, DPM-SDE, predictor-corrector, Restart), `adaptive` (error control) and
+`calibrated` (coefficients that were fitted to a network).
 
 To add a sampler, write one function (levels, **options) -> rows and register it in `SAMPLERS`.
 """
 
 from polydiff.gaussian.sampling import adaptive as adaptive
 from polydiff.gaussian.sampling import auto as auto
+from polydiff.gaussian.sampling import calibrated as calibrated
 from polydiff.gaussian.sampling import first_order as first_order
 from polydiff.gaussian.sampling import multistep as multistep
 from polydiff.gaussian.sampling import single_step as single_step

@@ -85,6 +85,17 @@ def auto(levels: Sequence[float], sigma_data: float = 1.0) -> list[PlanRow]:
         and levels[1] >= FREE_STEP_STDS * sigma_data
         and levels[0] >= FREE_STEP_RATIO * levels[1] * (1 - 1e-12)
     )
+    return auto_rows(levels, free, sigma_data)
+
+
+def auto_rows(levels: Sequence[float], free: bool, sigma_data: float) -> list[PlanRow]:
+    """Return the rows of "auto", with a free first step or without one.
+
+    Arguments:
+        levels: Noise levels, at least 3 with a free step.
+        free: Whether the step from the first level needs no evaluation.
+        sigma_data: Standard deviation of the data.
+    """
     grid = levels[1:] if free else levels
     rows = adams(grid, frame="flow", last="none", sigma_data=sigma_data, **recipe(len(grid) - 1))
     return [*free_step(levels[0], rows[0], sigma_data), *rows[1:]] if free else [*rows]

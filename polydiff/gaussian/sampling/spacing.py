@@ -186,9 +186,20 @@ class LowerStart(Schedule):
 
 @SPACINGS.register("own")
 def own_spacing(n: int, schedule: Schedule, levels: Sequence[float] = ()) -> list[float]:
-    """Return given noise levels, one for the start of each step."""
-    if len(levels) != n:
+    """Return given noise levels, one for the start of each step.
+
+    Arguments:
+        n: Number of steps.
+        schedule: Gives the highest level, where sampling starts.
+        levels: n levels, or n + 1 if the first step needs no evaluation, as with the sampler "auto".
+
+    Raises:
+        ValueError: There are more or fewer levels, or one is above the schedule's highest.
+    """
+    if len(levels) not in (n, n + 1):
         raise ValueError(f"spacing own needs spacing_options.levels, one number a step: {n}, not {len(levels)}.")
+    if max(levels) > schedule.sigma_max * (1 + 1e-6):
+        raise ValueError(f"spacing own has a level of {max(levels):g}, but sampling starts at {schedule.sigma_max:g}.")
     return [float(s) for s in levels]
 
 

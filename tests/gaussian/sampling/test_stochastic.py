@@ -71,7 +71,7 @@ def test_restart_scales_with_the_data_and_stays_below_its_beginning() -> None:
     edited = rows_on([0.3, 0.05, 0.02, 0.0], "restart")
     assert max(row.to for row in edited) == 0.3
     for base in SAMPLERS:
-        if base != "restart":
+        if base not in ("restart", "calibrated"):
             assert rows_on([0.05, 0.02, 0.0], "restart", base=base)[-1].to == 0
 
 
