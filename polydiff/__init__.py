@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from polydiff.augmenting.augment import augment as augment
     from polydiff.config.merge import resolve as resolve
     from polydiff.contract.backbone import BackboneSpec as BackboneSpec
     from polydiff.contract.backbone import build_backbone as build_backbone
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from polydiff.training.trainer import train as train
 
 _HOMES = {
+    "augmenting.augment": ("augment",),
     "config.merge": ("resolve",),
     "contract.backbone": (
         "BackboneSpec",

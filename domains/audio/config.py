@@ -70,6 +70,7 @@ class AudioData(DataConfig):
     before: ClassVar[Mapping[str, Any]] = {"rules": 1}
     embedded: ClassVar[str] = "plucks"
     files: ClassVar[str] = "folder"
+    selects: ClassVar[bool] = True
     incidental: ClassVar[Collection[str]] = ("length", "silence", "encoding", "low_rate", "noise", "speech", "mel")
 
     name: Literal["plucks", "instruments", "folder"] = "plucks"

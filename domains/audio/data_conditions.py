@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.conditions.data_conditions import DataConditions
+from polydiff.contract.data.columns import LABEL
 from polydiff.contract.fields import from_json
+from polydiff.core.conditions import ANY, Condition
 from polydiff.domains.audio.data.notes import midi_name
 
 
@@ -37,3 +39,18 @@ class SoundConditions(DataConditions):
         """Return a user's value with the name of its class, C#4, in place of another name of the same note."""
         note = midi_name(value) if name == "pitch" and isinstance(value, str) else value
         return note if note in self.class_names(name) else value
+
+
+def columns_of(cond: Condition | None, conditions: DataConditions, class_condition: str) -> list[dict[str, Any]]:
+    """Return the columns of a data set of sounds: their conditions, of which one is the class, `LABEL`.
+
+    Arguments:
+        cond: Conditions of N sounds, (N, ...) by name; None: they have none, and the list is empty.
+        conditions: What describes them.
+        class_condition: Name of the condition that is the class; "": none.
+    """
+    rows = conditions.describe({n: v for n, v in (cond or {}).items() if n in conditions.fields})
+    return [
+        {LABEL if name == class_condition else name: value for name, value in row.items() if value != ANY}
+        for row in rows
+    ]

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
+from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.identity import embedded_identity
 from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples
-from polydiff.contract.fields import to_json
+from polydiff.contract.fields import Labels, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
 from polydiff.core.condition_batch import blank_conditions
@@ -30,12 +31,14 @@ from polydiff.domains.audio.config import AudioConfig
 from polydiff.domains.audio.data.clips import Clips
 from polydiff.domains.audio.data.folder import Folder
 from polydiff.domains.audio.data.inputs import region
-from polydiff.domains.audio.data_conditions import SoundConditions
+from polydiff.domains.audio.data_conditions import SoundConditions, columns_of
 from polydiff.domains.audio.following import follow
 from polydiff.domains.audio.measurements import examples_for, measurement, read_measured
 from polydiff.domains.audio.metrics.evaluation import Evaluation
+from polydiff.domains.audio.metrics.learned import CHANGES, accuracy
 from polydiff.domains.audio.metrics.nearest import Search
 from polydiff.domains.audio.metrics.pairs import pair_metrics
+from polydiff.domains.audio.metrics.reference import HELD_OUT, portraits
 from polydiff.domains.audio.output.show import sheet, show, show_weights
 from polydiff.domains.audio.output.write import sound_arrays, write_sounds
 from polydiff.domains.audio.states import States
@@ -118,7 +121,8 @@ class Audio:
         source = self.clips.source
         if isinstance(source, Folder):
             return source.identity(split)
-        return embedded_identity(self.data.name, self.size(split))
+        choice = f" {self.data.per_class} {self.data.subset}" if self.data.per_class and split == "train" else ""
+        return embedded_identity(f"{self.data.name}{choice}", self.size(split))
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         sounds, values = self.clips.source.clips(split, indices, generators)
@@ -237,6 +241,45 @@ class Audio:
         notes = self.evaluation.notes(samples)
         detected = [{}] * len(names) if notes is None else [{"heard": note} for note in notes]
         return [{"file": name, **note} for name, note in zip(names, detected, strict=True)]
+
+    @property
+    def class_condition(self) -> str:
+        """The label, or else the first condition that is a class, such as the pitch of plucks; "" without any."""
+        classes = [name for name, field in self.data_conditions.fields.items() if isinstance(field, Labels)]
+        return LABEL if LABEL in classes else next(iter(classes), "")
+
+    def write_data(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
+        """Write WAV files of floating-point numbers (`polydiff.contract.augmenting.WritesData`)."""
+        data = self.data.model_copy(update={"encoding": "float"})
+        names = write_sounds(samples.examples, directory, data)
+        rows = columns_of(samples.cond, self.data_conditions, self.class_condition) or [{} for _ in names]
+        return [{"file": name, **row} for name, row in zip(names, rows, strict=True)]
+
+    @property
+    def learns(self) -> str:
+        return f"accuracy of a classifier on {len(self.held_out):,} held-out sounds"
+
+    @property
+    def plain_augmentation(self) -> str:
+        return CHANGES
+
+    def read_data(self, paths: Sequence[Path], conditions: Sequence[Mapping[str, Any]]) -> Samples:
+        given = self.read(paths)
+        return Samples(self.decode(given.x, given.space), self.encode_conditions(conditions))
+
+    def learned(self, sets: Sequence[Samples], seed: int, augmented: bool) -> float:
+        """Return the accuracy of a classifier trained on sounds (`polydiff.contract.augmenting.JudgesData`)."""
+        name = self.class_condition
+        known = [
+            (portraits(of.examples, self.data.sample_rate), (of.cond or {})[name]) for of in (*sets, self.held_out)
+        ]
+        classes = len(self.data_conditions.class_names(name))
+        return accuracy(known[:-1], known[-1], classes, seed, augmented)
+
+    @cached_property
+    def held_out(self) -> Samples:
+        """Held-out sounds that judge classifiers, up to `HELD_OUT`."""
+        return self.examples("test", HELD_OUT)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0 (B, T, C), in int16 or float32 as in the files, and rate (B,), the sample rates in Hz."""

@@ -37,6 +37,7 @@ class ImageData(DataConfig):
     before: ClassVar[Mapping[str, Any]] = {"rules": 1, "captions": "none"}
     embedded: ClassVar[str] = "digits"
     files: ClassVar[str] = "folder"
+    selects: ClassVar[bool] = True
     incidental: ClassVar[Collection[str]] = ("size", "shrink", "crop", "flip", "augment", "factor", "noise")
 
     name: Literal["digits", "shapes", "folder"] = "digits"
@@ -112,6 +113,8 @@ class ImageData(DataConfig):
                 f"data.shrink={self.shrink} must divide the {self.square} pixels of data.size, and leave {SMALLEST} or "
                 "more"
             )
+        if self.name == "shapes" and self.per_class is not None:
+            raise ValueError("data.name=shapes makes as many scenes as training needs; leave out data.per_class")
         if self.name == "shapes" and (self.square % 32 or self.planes != 3):
             raise ValueError(
                 "data.name=shapes needs colours (data.channels=3) and a data.size that is a multiple of 32"

@@ -25,7 +25,7 @@ from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
 from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions
-from polydiff.core.conditions import Condition, Conditions
+from polydiff.core.conditions import ANY, Condition, Conditions
 from polydiff.core.space import Batch, Measurement, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
@@ -38,6 +38,7 @@ from polydiff.domains.image.data.warp import training_images
 from polydiff.domains.image.following import follow
 from polydiff.domains.image.greys import Greys
 from polydiff.domains.image.measurements import examples_for, measurement, read_measured
+from polydiff.domains.image.metrics.learned import CHANGES, accuracy
 from polydiff.domains.image.metrics.pairs import pair_metrics
 from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
 from polydiff.domains.image.network import HIGH
@@ -162,7 +163,8 @@ class Image:
         if part.names:
             return identity(zip(part.names, part.digests(), strict=True))
         made = f" {self.data.things} {self.data.partial}" if self.data.name == "shapes" else ""
-        return embedded_identity(f"{self.data.name}{made}", len(part))
+        choice = f" {self.data.per_class} {self.data.subset}" if self.data.per_class and split == "train" else ""
+        return embedded_identity(f"{self.data.name}{made}{choice}", len(part))
 
     def batch(self, split: str, indices: Sequence[int], generators: Sequence[torch.Generator]) -> Batch:
         part = self.source.splits[split]
@@ -303,6 +305,31 @@ class Image:
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         return save(samples.examples, self.words(samples), directory)
+
+    @property
+    def class_condition(self) -> str:
+        return LABEL if self.names else ""
+
+    def write_data(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
+        """Write PNG files, and return what belongs to each (`polydiff.contract.augmenting.WritesData`)."""
+        return [{name: value for name, value in row.items() if value != ANY} for row in self.save(samples, directory)]
+
+    @property
+    def learns(self) -> str:
+        return f"accuracy of a classifier on {self.size('test'):,} held-out images"
+
+    @property
+    def plain_augmentation(self) -> str:
+        return CHANGES
+
+    def read_data(self, paths: Sequence[Path], conditions: Sequence[Mapping[str, Any]]) -> Samples:
+        given = self.read(paths)
+        return Samples(self.decode(given.x, given.space), self.encode_conditions(conditions))
+
+    def learned(self, sets: Sequence[Samples], seed: int, augmented: bool) -> float:
+        """Return the accuracy of a classifier trained on images (`polydiff.contract.augmenting.JudgesData`)."""
+        known = [(torch.stack(list(of.examples)), (of.cond or {})[LABEL]) for of in sets]
+        return accuracy(known, self.source.splits["test"], len(self.names), seed, augmented)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         """Return arr_0, uint8 (B, S, S, C), the format that judges of images read, and arr_1, the classes."""

@@ -56,6 +56,7 @@ class MoleculeData(DataConfig):
     before: ClassVar[Mapping[str, Any]] = {"captions": "none"}
     embedded: ClassVar[str] = "organic"
     files: ClassVar[str] = "file"
+    selects: ClassVar[bool] = True
 
     name: Literal["organic", "nci", "qm9", "file"] = "organic"
     """organic: all molecules of C, N, O, F and H with up to max_heavy heavy atoms. nci: 5,000 molecules that come with

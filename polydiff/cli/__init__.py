@@ -29,6 +29,7 @@ VERBS = {
     "upsample": ("polydiff.cli.restore:upsample", "raise the sampling rate of audio or the size of images"),
     "vocode": ("polydiff.cli.restore:vocode", "generate audio from mel spectrograms"),
     "solve": ("polydiff.cli.restore:solve", "generate examples of which a linear measurement is given"),
+    "augment": ("polydiff.cli.augment:augment", "write samples as a data set, and judge whether it helps to train"),
     "chain": ("polydiff.cli.pipeline:chain", "make a pipeline of runs that exist"),
     "eval": ("polydiff.cli.judge:evaluate", "evaluate a run's samples against real data and noise"),
     "look": ("polydiff.cli.judge:look", "look into a model: write a page of what it learned"),

@@ -46,18 +46,21 @@ def model_parser(verb: str, summary: str, run_nargs: str | None = None) -> Parse
     return parser
 
 
-def sampling_parser(verb: str, summary: str, n: int, run_nargs: str | None = None, weights: bool = False) -> Parser:
+def sampling_parser(
+    verb: str, summary: str, n: int | None, run_nargs: str | None = None, weights: bool = False
+) -> Parser:
     """Return a parser of the options that choose a model and how it samples.
 
     Arguments:
         verb: Name of the verb.
         summary: First line of its help.
-        n: Default number of samples.
+        n: Default number of samples; None: there is no option for it.
         run_nargs: As in `model_parser`.
         weights: Whether --guidance may be repeated (`guidance_parser`).
     """
     parser = model_parser(verb, summary, run_nargs)
-    parser.add_argument("-n", metavar="N", type=positive, default=n, help=f"number of samples; default: {n}")
+    if n is not None:
+        parser.add_argument("-n", metavar="N", type=positive, default=n, help=f"number of samples; default: {n}")
     parser.add_argument("--seed", metavar="K", type=int, default=0, help="random seed; default: 0")
     parser.add_argument(
         "--cond", metavar="NAME=VALUE", action="append", default=[], help="condition of the samples; repeatable"

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,6 +62,39 @@ def classifier(
             train(network, batch, steps, smoothing)
             save_weights(cache_file, network)
     return network.eval()
+
+
+def new_classifier(
+    make: Callable[[], Network],
+    batch: Callable[[int], tuple[Tensor, Tensor]],
+    steps: int,
+    *,
+    smoothing: float = 0.0,
+    seed: int = 0,
+) -> Network:
+    """Return a newly trained classifier in evaluation mode; arguments as of `classifier`, without a cache."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = make()
+        train(network, batch, steps, smoothing)
+    return network.eval()
+
+
+def mixed(sets: Sequence[tuple[Tensor, Tensor]], size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return a batch in which each set of labelled examples has the same share, to within one example.
+
+    Arguments:
+        sets: Examples (N, ...) and their labels (N,), of each set.
+        size: Number of examples of the batch.
+        generator: Draws them, with repetition.
+    """
+    examples, labels = [], []
+    for number, (known, answers) in enumerate(sets):
+        n = size * (number + 1) // len(sets) - size * number // len(sets)
+        places = torch.randint(len(answers), (n,), generator=generator)
+        examples.append(known[places])
+        labels.append(answers[places])
+    return torch.cat(examples), torch.cat(labels)
 
 
 def train(

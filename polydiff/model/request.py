@@ -128,7 +128,14 @@ class Request:
                 show(sum(map(len, parts)))
         return Samples.join(parts)
 
-    def window(self, window: range, seed: int, size: int, memory: Memory, stop: int) -> Window:
+    def at(self, numbers: Sequence[int], seed: int) -> Samples:
+        """Return the samples of any numbers, in their order, as `samples` draws them."""
+        size = self.batch_size
+        memory, last = Memory(size), max(numbers) + 1
+        parts = (numbers[first : first + WINDOW * size] for first in range(0, len(numbers), WINDOW * size))
+        return Samples.join(list(drawn_windows(self.window(part, seed, size, memory, last) for part in parts)))
+
+    def window(self, window: Sequence[int], seed: int, size: int, memory: Memory, stop: int) -> Window:
         """Return one window, planned.
 
         Arguments:

@@ -30,6 +30,7 @@ from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.identity import identity
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
+from polydiff.contract.data.subsets import chosen
 from polydiff.contract.fields import Field
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.catalogue import Entry, catalogue
@@ -68,7 +69,7 @@ class Folder:
         self.data = data
         self.quarantine, self.quiet = Quarantine(str(data.path), "sounds"), 0
         found = catalogue(data.path, self.quarantine, data.rules)
-        entries = chosen(found, data)
+        entries = selected(found, data)
         self.quarantine.found -= len(found) - len(entries)
         sounds = index(entries, data.path, data.sample_rate, self.quarantine)
         self.quarantine.check()
@@ -85,6 +86,7 @@ class Folder:
         grouped = data.rules > 1
         self.splits, left_out = split(sounds, data.test_share, self.classes(sounds) if grouped else None, grouped)
         self.quarantine.left_out += len(left_out)
+        self.splits[TRAIN] = self.used(self.splits[TRAIN])
         self.count()
         self.starts = {name: [0, *accumulate(map(self.stretches, part))] for name, part in self.splits.items()}
         for mark, text in MARKS.items():
@@ -97,6 +99,12 @@ class Folder:
             if LABEL in self.types
             else None
         )
+
+    def used(self, sounds: Sequence[Sound]) -> list[Sound]:
+        """Return the training sounds that `data.per_class` uses."""
+        classes = self.classes(sounds)
+        names = [""] * len(sounds) if classes is None else [name or None for name in classes]
+        return [sounds[i] for i in chosen(self.data, names)]
 
     def count(self) -> None:
         """Count the sounds of each class and split, and warn of classes of which few are held out."""
@@ -204,7 +212,7 @@ class Folder:
         return crop
 
 
-def chosen(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
+def selected(entries: Sequence[Entry], data: AudioData) -> list[Entry]:
     """Return the sounds whose label is in `data.only`, or all sounds if it is empty."""
     found = {str(entry.columns[LABEL]) for entry in entries if LABEL in entry.columns}
     only = {name for word in data.only for name in ((word,) if word in found else SHORT.get(word, (word,)))}

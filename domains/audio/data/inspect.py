@@ -19,7 +19,7 @@ from polydiff.contract.data.statistics import check_finite
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.data.catalogue import Entry, catalogue
 from polydiff.domains.audio.data.clips import Clips
-from polydiff.domains.audio.data.folder import Folder, chosen
+from polydiff.domains.audio.data.folder import Folder, selected
 from polydiff.domains.audio.data.index import Sound, index
 from polydiff.domains.audio.data.source import Source
 from polydiff.domains.audio.tasks.open_task import measure_task
@@ -59,7 +59,7 @@ def inspect_sounds(
     found.quarantine = aside = Quarantine(str(data.path), "sounds")
     try:
         listed = catalogue(data.path, aside)
-        entries = chosen(listed, data)
+        entries = selected(listed, data)
         aside.found -= len(listed) - len(entries)
         sounds = index(entries, data.path, data.sample_rate, aside)
         if sounds:

@@ -17,15 +17,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from polydiff.contract.data.subsets import chosen_of_class
 from polydiff.contract.fields import Field, Labels
 from polydiff.core.streams import streams
+from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.notes import frequency, note_name
 from polydiff.domains.audio.data.source import Values
 
@@ -154,6 +156,7 @@ class Plucks:
         sizes: Split -> number of examples.
         seed: Random seed of the data set.
         channels: 1, or 2: each string is panned at random.
+        used: Numbers of the training examples that are used, of one class after the other in turn; None: all.
     """
 
     sample_rate: int
@@ -164,6 +167,14 @@ class Plucks:
     channels: int = 1
     profiles: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     quarantine: None = None
+    used: Sequence[int] | None = None
+
+    def with_few(self, data: AudioData) -> Plucks:
+        """Return the data source with the training examples that `data.per_class` uses."""
+        counts = [len(range(c, self.sizes["train"], self.classes)) for c in range(self.classes)]
+        few = [chosen_of_class(data, name, n) for name, n in zip(self.names, counts, strict=True)]
+        used = [i * self.classes + c for column in zip(*few, strict=True) for c, i in enumerate(column)]
+        return replace(self, sizes={**self.sizes, "train": len(used)}, used=used)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -188,10 +199,15 @@ class Plucks:
         parts = [self.sounds(split, indices[i : i + CHUNK]) for i in range(0, len(indices), CHUNK)]
         sounds = torch.cat(parts)[:, None]
         if self.channels == 2:
-            sounds = pan(sounds, streams(self.seed, f"plucks/{split}/pan", indices))
+            sounds = pan(sounds, streams(self.seed, f"plucks/{split}/pan", self.numbers(split, indices)))
         return sounds, [{"pitch": self.names[i % self.classes]} for i in indices]
+
+    def numbers(self, split: str, indices: Sequence[int]) -> Sequence[int]:
+        """Return the numbers of these examples among all of the split."""
+        return indices if self.used is None or split != "train" else [self.used[i] for i in indices]
 
     def sounds(self, split: str, indices: Sequence[int]) -> Tensor:
         """Return the sounds of these examples, shape (B, T)."""
+        indices = self.numbers(split, indices)
         strings = draw_strings(self.labels(indices), streams(self.seed, f"plucks/{split}", indices))
         return synthesise(strings, self.sample_rate, self.length)

@@ -55,7 +55,8 @@ def open_source(data: AudioData) -> Source:
         from polydiff.domains.audio.data.plucks import Plucks
 
         sizes = {"train": data.n_train, "test": data.n_test}
-        return Plucks(data.sample_rate, data.length, data.classes, sizes, data.seed, channels=data.channels)
+        plucks = Plucks(data.sample_rate, data.length, data.classes, sizes, data.seed, channels=data.channels)
+        return plucks if data.per_class is None else plucks.with_few(data)
     from polydiff.domains.audio.data.folder import Folder
 
     if data.name == "instruments":

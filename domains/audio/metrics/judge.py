@@ -124,8 +124,13 @@ def batch(train: Labelled, step: int) -> tuple[Tensor, Tensor]:
     """
     g = stream(SEED, "audio/judge", step)
     places = torch.randint(len(train.labels), (BATCH,), generator=g)
-    gain = GAIN * (2 * torch.rand(BATCH, 1, 1, generator=g) - 1)
-    begin = int(torch.randint(2 * SHIFT + 1, (), generator=g))
-    louder = (train.spectrograms[places].float() + gain).clamp(min=-1)
+    return varied(train.spectrograms[places], g), train.labels[places]
+
+
+def varied(spectrograms: Tensor, generator: torch.Generator) -> Tensor:
+    """Return spectrograms (B, 40, 32) with the same random shift in time, and a random gain each."""
+    gain = GAIN * (2 * torch.rand(len(spectrograms), 1, 1, generator=generator) - 1)
+    begin = int(torch.randint(2 * SHIFT + 1, (), generator=generator))
+    louder = (spectrograms.float() + gain).clamp(min=-1)
     padded = functional.pad(louder, (SHIFT, SHIFT), value=-1)
-    return padded[..., begin : begin + FRAMES], train.labels[places]
+    return padded[..., begin : begin + FRAMES]

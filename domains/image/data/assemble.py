@@ -13,6 +13,7 @@ from polydiff.contract.data.columns import LABEL, measure_fields, values_of
 from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, outside_of, scarce
+from polydiff.contract.data.subsets import chosen
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.captions import types_of, with_captions
 from polydiff.domains.image.data.files import Facts
@@ -63,6 +64,7 @@ def assemble(
     layout = layouts(data.path, list(read), data, labels)
     used = {name: entry.digest for name, entry in read.items() if name not in layout.left_out}
     sides = split(used, layout, listing.stated, data, quarantine)
+    leave_out(sides, layout, data)
     report(quarantine, layout, {name: entry.facts for name, entry in read.items()}, beside)
 
     def part(side: str) -> Split:
@@ -113,6 +115,14 @@ def split(
         warnings.warn(text, stacklevel=2)
     note_copies(quarantine, contents, sides, "pixels")
     return dict(zip(names, sides, strict=True))
+
+
+def leave_out(sides: dict[str, str], layout: Layout, data: ImageData) -> None:
+    """Set the split of the training images that `data.per_class` does not use to ""."""
+    train = [name for name, side in sides.items() if side == TRAIN]
+    labels = [layout.label(name) for name in train]
+    used = chosen(data, [layout.names[i] if i >= 0 else None for i in labels] if layout.names else [""] * len(train))
+    sides.update(dict.fromkeys(set(train) - {train[i] for i in used}, ""))
 
 
 def report(quarantine: Quarantine, layout: Layout, facts: dict[str, Facts], beside: str) -> None:

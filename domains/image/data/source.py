@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.subsets import chosen
 from polydiff.contract.fields import Field
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
@@ -132,7 +133,11 @@ def open_source(data: ImageData) -> Source:
 def whole_source(data: ImageData) -> Source:
     """Return the data set that a config names, before its images are shrunk."""
     if data.name == "digits":
-        return digits(data.square, data.planes, data.test_share)
+        source = digits(data.square, data.planes, data.test_share)
+        train = source.splits["train"]
+        used = chosen(data, [source.names[label] for label in train.labels.tolist()])
+        used_split = replace(train, images=torch.as_tensor(train.images)[used], labels=train.labels[used])
+        return replace(source, splits={**source.splits, "train": used_split})
     if data.name == "shapes":
         from polydiff.domains.image.data.shapes import shapes
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.data.subsets import chosen
 from polydiff.contract.text.columns import TEXT, captioned
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA, symbols
 from polydiff.domains.molecule.chemistry.geometry import Rejected
@@ -54,7 +55,8 @@ class DataSet:
     @cached_property
     def splits(self) -> dict[str, Library]:
         """The training split "train" and the held-out split "test"."""
-        return split(self.library, self.data.test_share, charged=self.data.bonded)
+        parts = split(self.library, self.data.test_share, charged=self.data.bonded)
+        return parts if self.data.per_class is None else few_molecules(parts, self.data)
 
     @cached_property
     def quarantine(self) -> Quarantine | None:
@@ -62,6 +64,30 @@ class DataSet:
         if self.data.name == "organic":
             return None
         return quarantine_of(self.library, self.data)
+
+
+def few_molecules(parts: Mapping[str, Library], data: MoleculeData) -> dict[str, Library]:
+    """Return the splits with the training molecules that `data.per_class` uses, in all their geometries.
+
+    Held-out molecules with an element that these lack are left out, since no state can hold them.
+
+    Raises:
+        UserError: There are fewer training molecules, or none is held out.
+    """
+    train, test = parts["train"], parts["test"]
+    molecules = list(dict.fromkeys(train.smiles))
+    used = {molecules[i] for i in chosen(data, [""] * len(molecules))}
+    train = train.take([i for i, one in enumerate(train.smiles) if one in used])
+    both = train.numbers, test.numbers
+    if data.bonded:  # an element with another charge is another one
+        both = tuple(of.numbers.astype(np.int64) * 256 + of.charges for of in (train, test))
+    known = np.logical_and.reduceat(np.isin(both[1], both[0]), test.first[:-1])
+    if not known.any():
+        raise UserError(
+            f"data.per_class={data.per_class}: each held-out molecule has an element that the training molecules lack. "
+            "Raise it."
+        )
+    return {"train": train, "test": test.take(np.flatnonzero(known))}
 
 
 def open_library(data: MoleculeData) -> Library:

@@ -19,18 +19,26 @@ class DataConfig(Section):
     Attributes:
         embedded: Value of `name` for the embedded data set; "": none.
         files: Value of `name` for the user's files; "": none.
+        selects: Whether the domain obeys `per_class`.
         incidental: Keys that change neither the statistics of examples nor their conditions in a way that matters to
             another run: their size, random changes of training examples, what only tasks read.
     """
 
     embedded: ClassVar[str] = ""
     files: ClassVar[str] = ""
+    selects: ClassVar[bool] = False
     incidental: ClassVar[Collection[str]] = ()
 
     name: str = "data"
     """Data set: the domain's embedded one, or the kind of files to read."""
     path: Path | None = None
     """Folder or file of your own data; None: the embedded data set."""
+    per_class: int | None = Field(None, ge=1)
+    """Number of training examples of each class that are used, or of all if there are no classes; null: all. Held-out
+    examples stay the same."""
+    subset: int = Field(0, ge=0, lt=2**63)
+    """Which random choice of examples `per_class` uses. For one value, the choice of a smaller `per_class` is part of
+    that of a larger one."""
 
     _absolute = field_validator("path")(absolute)
 
@@ -41,6 +49,14 @@ class DataConfig(Section):
             isinstance(values, dict) and values.get("path") is not None and values.get("name") in (None, cls.embedded)
         )
         return {**values, "name": cls.files} if given and cls.files else values
+
+    @model_validator(mode="after")
+    def _choice_is_made(self) -> Self:
+        if self.per_class is not None and not self.selects:
+            raise ValueError("data.per_class is not used by this domain; leave it out")
+        if self.subset and self.per_class is None:
+            raise ValueError("data.subset chooses among examples only with data.per_class")
+        return self
 
     @model_validator(mode="after")
     def _files_need_a_path(self) -> Self:

@@ -1,8 +1,4 @@
-"""Memorisation: the training examples nearest to samples, and the share of samples that are copies of one.
-
-A sample counts as a copy if it is nearer to a training example than 99 % of the held-out examples are
-(`polydiff.metrics.copies`).
-"""
+"""Memorisation: the training examples nearest to samples, and the share of copies (`polydiff.judging.copies`)."""
 
 from __future__ import annotations
 
@@ -14,9 +10,10 @@ from torch import Tensor
 
 from polydiff.contract.domain import Domain, Samples
 from polydiff.contract.likeness import FindsNearest, Nearest
+from polydiff.judging.copies import HELD_OUT, CopyTest
 from polydiff.looking.fragments import GRID, NUMBER, show
 from polydiff.looking.subject import Subject, Unable
-from polydiff.metrics.copies import copy_share, copy_threshold
+from polydiff.metrics.copies import copy_share
 from polydiff.metrics.histogram import summary
 from polydiff.metrics.results import Measured
 from polydiff.report.histograms import histogram
@@ -27,8 +24,8 @@ from polydiff.support.protocols import provides
 TITLE = "Nearest training examples"
 MATCHED = 8
 """Number of samples that are shown."""
-COUNTED, HELD_OUT = 64, 200
-"""Numbers of samples, and of held-out examples, whose distances are compared."""
+COUNTED = 64
+"""Number of samples whose distances are compared with those of held-out examples."""
 
 
 class Memorised(NamedTuple):
@@ -53,10 +50,9 @@ def memorised(subject: Subject, samples: Samples, held_out: int = HELD_OUT) -> M
     """Return how near samples are to training examples, against up to so many held-out examples."""
     domain = subject.model.domain
     assert provides(domain, FindsNearest)
-    found = domain.nearest(samples)
-    others = torch.tensor(list(domain.nearest(domain.examples("test", held_out)).distances), dtype=torch.float64)
-    near = copy_threshold(others)
-    return Memorised(samples, found, others, near, copy_share(torch.tensor(list(found.distances)), near))
+    found, test = domain.nearest(samples), CopyTest.of(domain, domain, held_out)
+    share = copy_share(torch.tensor(list(found.distances)), test.threshold)
+    return Memorised(samples, found, test.held_out, test.threshold, share)
 
 
 def nearest_view(subject: Subject) -> View:
