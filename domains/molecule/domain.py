@@ -24,10 +24,13 @@ from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
 from polydiff.contract.tasks import Generate
 from polydiff.core.condition_batch import blank_conditions
-from polydiff.core.conditions import Condition, Conditions, Number
+from polydiff.core.conditions import ANY, Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
+from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA
 from polydiff.domains.molecule.chemistry.geometry import Molecule
+from polydiff.domains.molecule.chemistry.properties import PROPERTIES
+from polydiff.domains.molecule.chemistry.sizes import ATOMS
 from polydiff.domains.molecule.codec import Codec, codec_of, measured_statistics
 from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
@@ -44,7 +47,7 @@ from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
 from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.exported import PROGRAM, program_values, space_of, space_tensors
-from polydiff.domains.molecule.output.sdf import records, write_records
+from polydiff.domains.molecule.output.sdf import records, write_records, write_with_columns
 from polydiff.domains.molecule.output.show import SHOWN, script, sheet, show
 from polydiff.domains.molecule.output.weights import relations, show_weights
 from polydiff.domains.molecule.principal import principal_std
@@ -305,6 +308,22 @@ class MoleculeDomain:
 
     def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
         return write_records(self.read_all(samples.examples), self.described(samples), directory)
+
+    @property
+    def class_condition(self) -> str:
+        return ""
+
+    def write_data(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
+        """Write .sdf files with the conditions that come from columns (`polydiff.contract.augmenting.WritesData`).
+
+        Properties that RDKit computes are left out: whoever reads the files computes them of the molecules.
+        """
+        computed = {*PROPERTIES, COMPOSITION, ATOMS, FORMULA, *self.condition_set.symbols}
+        rows = [
+            {name: value for name, value in row.items() if name not in computed and value != ANY}
+            for row in self.described(samples)
+        ]
+        return write_with_columns(self.read_all(samples.examples), rows, directory)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         return {"samples.sdf": records(self.read_all(samples.examples))}

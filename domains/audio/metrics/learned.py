@@ -15,7 +15,7 @@ from polydiff.core.streams import stream
 from polydiff.domains.audio.metrics.judge import BATCH, SMOOTHING, Classifier, varied
 from polydiff.metrics.classifier import mixed, new_classifier
 
-STEPS = 400
+STEPS = 200
 CHANGES = "shifted in time by up to 3 of 32 frames, and made up to 6 dB louder or weaker"
 
 

@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from polydiff.core.streams import stream
 from polydiff.domains.image.data.source import Split
-from polydiff.domains.image.metrics.judge import BATCH, SMOOTHING, STEPS, Classifier
+from polydiff.domains.image.metrics.judge import BATCH, SMOOTHING, Classifier
 from polydiff.metrics.classifier import mixed, new_classifier
 
+STEPS = 200
 TURN, SCALE, MOVE = 15, 0.1, 0.1
 """Largest change of an image: turn in degrees, scale as a share, and move as a share of its side."""
 CHANGES = "turned by up to 15 degrees, scaled by up to 10 % and moved by up to a tenth of the side"

@@ -57,6 +57,26 @@ def write_records(
     return entries
 
 
+def write_with_columns(
+    samples: Sequence[PerceivedSample], columns: Sequence[Mapping[str, Any]], directory: Path
+) -> list[dict[str, Any]]:
+    """Write one .sdf file per molecule with columns as its data items, and return {"file": name} of each.
+
+    Arguments:
+        samples: Samples with the molecules that they are.
+        columns: Columns of each, name -> value.
+        directory: The folder; created if missing.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for i, (one, row) in enumerate(zip(samples, columns, strict=True)):
+        name, end = f"sample-{i:05d}.sdf", "$$$$\n"
+        items = "".join(f"> <{column}>\n{' '.join(str(value).split())}\n\n" for column, value in row.items())
+        (directory / name).write_text(f"{record(one).removesuffix(end)}{items}{end}", encoding="utf-8")
+        entries.append({"file": name})
+    return entries
+
+
 def formula_of(one: PerceivedSample) -> str:
     """Return the formula of a sample, with the hydrogens that a graph alone implies."""
     if one.molecule.implicit and one.mol is not None:
