@@ -199,6 +199,10 @@ def new_numbered_folder(folder: Path, name: str) -> Iterator[Path]:
                 path.rmdir()
 
 
+WRITTEN = frozenset({"manifest.json", "judge.json"})
+"""Files that polydiff writes beside samples; they are not data."""
+
+
 def files_under(
     root: Path,
     suffixes: Collection[str],
@@ -217,8 +221,8 @@ def files_under(
         hidden: Folders whose names start with one of these are left out. Files whose names start with a dot always are.
         odd: Receives relative path -> reason for each path that has a suffix but is no file (a broken link, a folder),
             and for each folder that cannot be read; None: these are ignored.
-        ignored: Receives the numbers of all other files by suffix, of hidden names, and of links to what is found
-            already; None: they are not counted.
+        ignored: Receives the numbers of all other files but `WRITTEN` by suffix, of hidden names, and of links to what
+            is found already; None: they are not counted.
     """
     seen: set[str] = set()
     found: list[Path] = []
@@ -243,6 +247,8 @@ def files_under(
         odd |= {name_of(Path(place, n)): "it is a folder" for n in folders if Path(n).suffix.lower() in suffixes}
         for name in sorted(names):
             path = Path(place, name)
+            if name in WRITTEN:
+                continue
             if name.startswith(".") or path.suffix.lower() not in suffixes:
                 ignored[HIDDEN if name.startswith(".") else path.suffix.lower() or "without a suffix"] += 1
                 continue

@@ -76,6 +76,13 @@ def test_the_script_of_a_domain_runs(name: str, tmp_path: Path) -> None:
     assert report.is_file()
 
 
+def test_the_script_that_judges_synthetic_data_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polydiff.domains.image.metrics.learned.STEPS", 3)
+    printed = run("augment", tmp_path, "train.steps=4", "train.batch_size=8", "sample.steps=3", *SMALL["image"])
+    assert re.search(r"real \+ synthetic, augmented: 0\.\d+ ± 0\.\d+", printed), printed
+    assert (tmp_path / "runs" / "example-augment" / "more" / "manifest.json").is_file()
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_the_script_of_a_task_runs_by_training_and_with_a_run(name: str, tmp_path: Path) -> None:
     few = ["train.steps=2", "train.batch_size=4", "sample.steps=3", "data.n_train=64", "data.n_test=16"]

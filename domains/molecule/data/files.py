@@ -21,7 +21,7 @@ from polydiff.domains.molecule.data.formats.text_files import check_length, colu
 from polydiff.domains.molecule.data.further import further_files
 from polydiff.domains.molecule.data.preparation.prepare import Item
 from polydiff.support.errors import UserError, unknown
-from polydiff.support.files import files_under
+from polydiff.support.files import WRITTEN, files_under
 
 WITH_POSITIONS = (".sdf", ".sd", ".mol", ".xyz", ".extxyz")
 """Kinds of file with positions."""
@@ -98,7 +98,7 @@ def unread_files(path: Path, read: Collection[Path]) -> list[Path]:
         if file.is_file()
         and file not in known
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and file.name != ABOUT
+        and file.name not in {ABOUT, *WRITTEN}
         and file not in further
     ]
 
