@@ -249,7 +249,7 @@ class Audio:
         return LABEL if LABEL in classes else next(iter(classes), "")
 
     def write_data(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        """Write WAV files of floating-point numbers (`polydiff.contract.augmenting.WritesData`)."""
+        """Write WAV files of floating-point numbers (`polydiff.contract.data.augmenting.WritesData`)."""
         data = self.data.model_copy(update={"encoding": "float"})
         names = write_sounds(samples.examples, directory, data)
         rows = columns_of(samples.cond, self.data_conditions, self.class_condition) or [{} for _ in names]
@@ -268,7 +268,7 @@ class Audio:
         return Samples(self.decode(given.x, given.space), self.encode_conditions(conditions))
 
     def learned(self, sets: Sequence[Samples], seed: int, augmented: bool) -> float:
-        """Return the accuracy of a classifier trained on sounds (`polydiff.contract.augmenting.JudgesData`)."""
+        """Return the accuracy of a classifier trained on sounds (`polydiff.contract.data.augmenting.JudgesData`)."""
         name = self.class_condition
         known = [
             (portraits(of.examples, self.data.sample_rate), (of.cond or {})[name]) for of in (*sets, self.held_out)

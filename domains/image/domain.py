@@ -311,7 +311,7 @@ class Image:
         return LABEL if self.names else ""
 
     def write_data(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        """Write PNG files, and return what belongs to each (`polydiff.contract.augmenting.WritesData`)."""
+        """Write PNG files, and return what belongs to each (`polydiff.contract.data.augmenting.WritesData`)."""
         return [{name: value for name, value in row.items() if value != ANY} for row in self.save(samples, directory)]
 
     @property
@@ -327,7 +327,7 @@ class Image:
         return Samples(self.decode(given.x, given.space), self.encode_conditions(conditions))
 
     def learned(self, sets: Sequence[Samples], seed: int, augmented: bool) -> float:
-        """Return the accuracy of a classifier trained on images (`polydiff.contract.augmenting.JudgesData`)."""
+        """Return the accuracy of a classifier trained on images (`polydiff.contract.data.augmenting.JudgesData`)."""
         known = [(torch.stack(list(of.examples)), (of.cond or {})[LABEL]) for of in sets]
         return accuracy(known, self.source.splits["test"], len(self.names), seed, augmented)
 

@@ -314,7 +314,7 @@ class MoleculeDomain:
         return ""
 
     def write_data(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        """Write .sdf files with the conditions that come from columns (`polydiff.contract.augmenting.WritesData`).
+        """Write .sdf files with the conditions that come from columns (`polydiff.contract.data.augmenting.WritesData`).
 
         Properties that RDKit computes are left out: whoever reads the files computes them of the molecules.
         """

@@ -8,7 +8,7 @@ from typing import Any
 
 from polydiff.augmenting.drawing import ClassDraw, Drawing, class_draws
 from polydiff.augmenting.folder import REAL, SYNTHETIC, DataFolder, complete
-from polydiff.contract.augmenting import WritesData
+from polydiff.contract.data.augmenting import WritesData
 from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import FindsNearest
 from polydiff.core.process.abilities import Embeds, Reconstructs
@@ -133,7 +133,7 @@ def able(model: Model) -> tuple[WritesData, FindsNearest]:
     if not provides(domain, WritesData):
         raise UserError(
             f"The domain {name} cannot write samples as a data set: it lacks `write_data` and `class_condition` "
-            "(`polydiff.contract.augmenting.WritesData`). `polydiff sample` writes them as files."
+            "(`polydiff.contract.data.augmenting.WritesData`). `polydiff sample` writes them as files."
         )
     if not provides(domain, FindsNearest):
         raise UserError(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from polydiff.contract.augmenting import WritesData
+from polydiff.contract.data.augmenting import WritesData
 from polydiff.contract.domain import Domain, Samples, conditions_of
 from polydiff.core.conditions import Classes
 from polydiff.core.streams import stream_seed

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from polydiff.augmenting.drawing import Again
-from polydiff.contract.augmenting import WritesData
+from polydiff.contract.data.augmenting import WritesData
 from polydiff.contract.data.columns import LABEL
 from polydiff.contract.domain import Domain, Samples
 from polydiff.gallery.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, check_same

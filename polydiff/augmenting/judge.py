@@ -19,7 +19,7 @@ from typing import Any
 from polydiff.augmenting.augment import with_class
 from polydiff.augmenting.folder import SYNTHETIC
 from polydiff.augmenting.verdict import ERRORS, WAYS, Scores, best, verdict
-from polydiff.contract.augmenting import JudgesData, WritesData
+from polydiff.contract.data.augmenting import JudgesData, WritesData
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Samples
 from polydiff.core.conditions import ANY
@@ -124,7 +124,7 @@ def judge_of(name: str, model: Model) -> JudgesData:
     if not provides(domain, JudgesData):
         raise UserError(
             f"The domain {model.config.domain} cannot judge examples: it lacks `learned`, `read_data`, `learns` and "
-            "`plain_augmentation` (`polydiff.contract.augmenting.JudgesData`). Leave --judge out."
+            "`plain_augmentation` (`polydiff.contract.data.augmenting.JudgesData`). Leave --judge out."
         )
     if provides(domain, WritesData) and not domain.class_condition:
         raise UserError(f"--judge trains a classifier, and {name} has no classes. Leave --judge out.")

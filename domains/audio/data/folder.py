@@ -29,8 +29,7 @@ from polydiff.contract.data.columns import (
 from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.identity import identity
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, scarce
-from polydiff.contract.data.subsets import chosen
+from polydiff.contract.data.splits import TEST, TRAIN, assign, chosen, counts, scarce
 from polydiff.contract.fields import Field
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.catalogue import Entry, catalogue

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.data.subsets import chosen_of_class
+from polydiff.contract.data.splits import chosen_of_class
 from polydiff.contract.fields import Field, Labels
 from polydiff.core.streams import streams
 from polydiff.domains.audio.config import AudioData

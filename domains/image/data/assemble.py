@@ -12,8 +12,7 @@ from torch import Tensor
 from polydiff.contract.data.columns import LABEL, measure_fields, values_of
 from polydiff.contract.data.copies import joined, note_copies
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.splits import TEST, TRAIN, assign, counts, outside_of, scarce
-from polydiff.contract.data.subsets import chosen
+from polydiff.contract.data.splits import TEST, TRAIN, assign, chosen, counts, outside_of, scarce
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.captions import types_of, with_captions
 from polydiff.domains.image.data.files import Facts

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.subsets import chosen
+from polydiff.contract.data.splits import chosen
 from polydiff.contract.fields import Field
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData

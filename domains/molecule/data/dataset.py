@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.subsets import chosen
+from polydiff.contract.data.splits import chosen
 from polydiff.contract.text.columns import TEXT, captioned
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA, symbols
 from polydiff.domains.molecule.chemistry.geometry import Rejected

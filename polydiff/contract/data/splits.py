@@ -10,6 +10,10 @@ molecule, are in one split.
 3. Chance alone may hold out none of a small class. If less than half or more than twice its share would be held out,
    the examples with the nearest hashes move, until that holds. Each split has at least one example of every class that
    has two keys.
+
+Of the training examples, `data.per_class` uses as many of each class (`chosen`). They are permuted at random, by
+`data.subset` and the name of the class, and the first ones are used. So the choice of a smaller number is part of that
+of a larger one, and a class does not change the choice in another.
 """
 
 from __future__ import annotations
@@ -21,6 +25,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from polydiff.contract.sections.data import DataConfig
+from polydiff.core.streams import permutation
+from polydiff.support.errors import UserError
 
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 NAMES = {
@@ -211,3 +219,34 @@ def scarce(found: Mapping[str, Mapping[str, int]]) -> str:
 def in_words(name: str, held_out: int, total: int) -> str:
     """Return "bell (1 of 20)", or "1 of 20" if there are no classes."""
     return f"{held_out} of {total}" if name == ALL else f"{name} ({held_out} of {total})"
+
+
+def chosen(data: DataConfig, classes: Sequence[str | None]) -> list[int]:
+    """Return the numbers of the training examples that are used, ascending.
+
+    Arguments:
+        data: Gives `per_class` and `subset`.
+        classes: Class of each training example, "" of each if there are no classes; None: it has none, and is used
+            only if `per_class` is not set.
+
+    Raises:
+        UserError: A class has fewer examples than `per_class`.
+    """
+    if data.per_class is None:
+        return list(range(len(classes)))
+    members: dict[str, list[int]] = {}
+    for number, name in enumerate(classes):
+        if name is not None:
+            members.setdefault(name, []).append(number)
+    return sorted(of[i] for name, of in members.items() for i in chosen_of_class(data, name, len(of)))
+
+
+def chosen_of_class(data: DataConfig, name: str, count: int) -> list[int]:
+    """Return which of the `count` training examples of a class are used, in random order; as `chosen`."""
+    if data.per_class is None:
+        return list(range(count))
+    if count < data.per_class:
+        what = f"class {name} has" if name else "there are"
+        raise UserError(f"data.per_class={data.per_class}, but {what} {count} training examples. Lower it.")
+    order: list[int] = permutation(data.subset, f"data/per_class/{name}", count)[: data.per_class].tolist()
+    return order

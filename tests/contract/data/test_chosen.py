@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from polydiff.config.merge import resolve
-from polydiff.contract.data.subsets import chosen
+from polydiff.contract.data.splits import chosen
 from polydiff.contract.sections.data import DataConfig
 from polydiff.domains.image.config import ImageData
 from polydiff.stages.open import open_domain

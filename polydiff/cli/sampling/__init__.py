@@ -1,0 +1,1 @@
+"""The verbs that draw new samples: as files, and as data sets."""
