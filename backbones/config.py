@@ -40,6 +40,12 @@ class UNetConfig(BackboneConfig):
     """Side of the convolutions, odd."""
     ends: int = Field(0, ge=0, le=255)
     """Side in patches of the first and the last convolution, odd, through which neighbours interact; 0: as `kernel`."""
+    spectral_window: int = Field(0, ge=0, le=65536, multiple_of=4)
+    """Waveforms: samples of a frame of the spectral branch, an adaptive Wiener filter that keeps hiss out; 0: none."""
+    spectral_channels: int = Field(192, ge=1, le=WIDEST)
+    """Channels of the network of the spectral branch."""
+    spectral_blocks: int = Field(3, ge=1, le=DEEPEST)
+    """Residual blocks of the network of the spectral branch, each with attention."""
     group_size: int = Field(16, ge=1, le=WIDEST)
     """Channels of a group in group normalisation."""
     groups: int = Field(0, ge=0, le=WIDEST)
@@ -67,6 +73,8 @@ class UNetConfig(BackboneConfig):
         if any(level >= levels for level in self.attention):
             raise ValueError(f"attention names levels {self.attention}, but mult has levels 0 to {levels - 1}")
         middle = (levels - 1,) if self.topology == "ddpm" else ()
+        if self.spectral_window and self.spectral_channels % self.heads:
+            raise ValueError(f"heads={self.heads} must divide spectral_channels={self.spectral_channels}")
         if any(self.channels * self.mult[level] % self.heads for level in (*self.attention, *middle)):
             where = ", which with topology=ddpm the deepest always is" if middle else ""
             raise ValueError(f"heads={self.heads} must divide the channels of every level with attention{where}")
@@ -76,7 +84,7 @@ class UNetConfig(BackboneConfig):
             raise ValueError(
                 f"positions=rotary needs heads of 4, 8, 12, ... channels, which heads={self.heads} does not give"
             )
-        widths = [self.channels * m for m in self.mult]
+        widths = [self.channels * m for m in self.mult] + [self.spectral_channels] * (self.spectral_window > 0)
         if self.groups and any(width % self.groups for width in widths):
             advice = f"leave it 0 for groups of about group_size={self.group_size}"
             raise ValueError(f"groups={self.groups} must divide the channels of every level: {widths}; {advice}")

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
+from polydiff.backbones.spectral import Spectral
 from polydiff.backbones.unet_blocks import Down, Stage, Up, Upsample
 from polydiff.backbones.unet_layers import PlaneNetwork, group_norm, zero
 from polydiff.core.conditions import Conditions
@@ -91,6 +92,7 @@ class UNet(PlaneNetwork):
             for attends in ([True, False] if full else [deepest.attends])
         )
         self.up = nn.ModuleList(self._up(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
+        self.spectral = spectral(config, channels, width, dims)
         self.norm = group_norm(grid[0].width, config)
         self.out = zero(self.plane.conv(grid[0].width, self.leaves, ends))
 
@@ -112,6 +114,10 @@ class UNet(PlaneNetwork):
             return Up(stages, nn.Identity())
         return Up(stages, Upsample(self.plane, level.width, finer.arrives, level.stride, self.config.kernel))
 
+    def beside(self, x: Tensor, log_sigma: Tensor, context: Context) -> Tensor | None:
+        """Return the output of the spectral branch, if there is one."""
+        return None if self.spectral is None else self.spectral(x, log_sigma, context)
+
     def planes(self, h: Tensor, context: Context) -> Tensor:
         """Return output planes (B, c, H, W) from input planes h whose sides the strides divide."""
         h = self.stem(h).contiguous(memory_format=torch.channels_last)
@@ -125,3 +131,14 @@ class UNet(PlaneNetwork):
             h = up(h, context, left.pop())
         out: Tensor = self.out(self.norm(h))
         return out
+
+
+def spectral(config: UNetConfig, channels: int, embedding: int, dims: int) -> Spectral | None:
+    """Return the spectral branch of a configuration; None: it has none.
+
+    Raises:
+        UserError: The states are no waveforms.
+    """
+    if config.spectral_window and dims != 1:
+        raise UserError("backbone.spectral_window is for waveforms; leave it 0 for images.")
+    return Spectral(config, channels, embedding) if config.spectral_window else None

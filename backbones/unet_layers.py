@@ -194,6 +194,10 @@ class PlaneNetwork(nn.Module):
         """Return planes (B, `leaves`, H, W) of planes h (B, `enters`, H, W)."""
         raise NotImplementedError
 
+    def beside(self, x: Tensor, log_sigma: Tensor, context: Context) -> Tensor | None:
+        """Return what is added to the output for a state x, of its shape; None: nothing."""
+        return None
+
     def forward(self, x: Tensor, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> Output:
         """Return a state of the shape of x, and with `variance` a second one.
 
@@ -207,8 +211,11 @@ class PlaneNetwork(nn.Module):
         height, width = image.shape[2:]
         padded = functional.pad(image, (0, -width % self.multiple[1], 0, -height % self.multiple[0]))
         patches = self.fold(padded)
-        planes = self.planes(torch.cat([patches, *self.signals(cond, patches)], 1), self.embed(log_sigma, cond))
+        context = self.embed(log_sigma, cond)
+        planes = self.planes(torch.cat([patches, *self.signals(cond, patches)], 1), context)
         f, *v = (self.unfold(h)[:, :, :height, :width].reshape(x.shape) for h in planes.chunk(self.outputs, 1))
+        further = self.beside(x, log_sigma, context)
+        f = f if further is None else f + further
         return (f, v[0]) if v else f
 
     def compile(self, **how: Any) -> None:

@@ -16,6 +16,9 @@ from polydiff.contract.sections.run import Config
 from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.contract.sections.training import EncodeConfig, LossConfig, OptimConfig, TrainConfig
 
+FRAME = 0.064
+"""Length of a frame of the spectral branch in seconds."""
+
 
 class MelConfig(Section):
     """Mel spectrogram that a vocoder is conditioned on. The defaults of null entries depend on the sample rate."""
@@ -152,10 +155,10 @@ class AudioConfig(Config):
     backbone: BackboneConfig = UNetConfig(
         channels=128, mult=(1, 1, 1), strides=(4, 2), blocks=1, attention=(1, 2), patch=16, ends=9
     )
-    loss: LossConfig = LossConfig(times="log_snr_normal", times_options={"mean": 1.8, "std": 2.6})
+    loss: LossConfig = LossConfig(times="log_snr_normal", times_options={"mean": -0.5, "std": 2.8})
     encode: EncodeConfig = EncodeConfig(spectral=1.0)
     optim: OptimConfig = OptimConfig(lr=2e-3, warmup=50, decay="cosine")
-    train: TrainConfig = TrainConfig(steps=4000, batch_size=16, ema=0.99, checkpoint_every=1000)
+    train: TrainConfig = TrainConfig(steps=3000, batch_size=16, ema=0.99, checkpoint_every=1000)
     sample: SampleConfig = SampleConfig(steps=24, sampler="dpmpp_2m_sde", guidance=1.25)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
@@ -163,7 +166,7 @@ class AudioConfig(Config):
         if self.learn == "match":
             return {"learn": {"backbone.patch": 16, "backbone.kernel": 5, "train.steps": 1500}}
         if self.learn != "encode":
-            return {}
+            return self.spectral_branch()
         return {
             "learn": {"backbone.factor": 32, "backbone.patch": 16, "train.steps": 2000},
             "data.name": {"backbone.codes": 8},
@@ -174,6 +177,22 @@ class AudioConfig(Config):
                 "backbone.blocks": 1,
             },
         }
+
+    def spectral_branch(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return frames of about 64 ms for the spectral branch of the U-Net, which tell partials of a low note apart."""
+        if not isinstance(self.backbone, UNetConfig) or self.codec is not None or self.target != "edm":
+            return {}
+        window = 2 ** max(3, round(math.log2(FRAME * self.data.sample_rate)))
+        return {"data.sample_rate": {"backbone.spectral_window": window}}
+
+    @model_validator(mode="after")
+    def _spectral_branch_has_its_target(self) -> Self:
+        if isinstance(self.backbone, UNetConfig) and self.backbone.spectral_window and self.target != "edm":
+            raise ValueError(
+                f"backbone.spectral_window={self.backbone.spectral_window} is derived for target=edm, not for "
+                f"target={self.target}; leave it 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _noise_is_used(self) -> Self:

@@ -42,6 +42,7 @@ def network_of_codes(name: str, preset: str, shape: Sequence[int]) -> list[dict[
     grid: dict[str, Any] = {
         "backbone.patch": 1,
         "backbone.ends": 0,
+        "backbone.spectral_window": 0,
         "backbone.mult": (1, *(2,) * (levels - 1)),
         "backbone.strides": (),
         "backbone.attention": tuple(level for level, n in enumerate(counts) if n <= MOST_ATTENDED),

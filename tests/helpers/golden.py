@@ -40,6 +40,7 @@ CASES: dict[str, dict[str, Any]] = {
         "backbone.heads": 2,
         "backbone.patch": 16,
         "backbone.attention": [2],
+        "backbone.spectral_window": 0,  # the network of that time
         "data.length": 512,
         "data.n_train": 64,
         "data.n_test": 16,
