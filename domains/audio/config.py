@@ -179,7 +179,7 @@ class AudioConfig(Config):
         }
 
     def spectral_branch(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return frames of about 64 ms for the spectral branch of the U-Net, which tell partials of a low note apart."""
+        """Return the frames of the spectral branch of a U-Net, about 64 ms, which tell partials of a low note apart."""
         if not isinstance(self.backbone, UNetConfig) or self.codec is not None or self.target != "edm":
             return {}
         window = 2 ** max(3, round(math.log2(FRAME * self.data.sample_rate)))

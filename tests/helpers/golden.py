@@ -40,7 +40,8 @@ CASES: dict[str, dict[str, Any]] = {
         "backbone.heads": 2,
         "backbone.patch": 16,
         "backbone.attention": [2],
-        "backbone.spectral_window": 0,  # the network of that time
+        "backbone.spectral_window": 0,  # the network and the noise levels of that time
+        "loss.times_options": {"mean": 1.8, "std": 2.6},
         "data.length": 512,
         "data.n_train": 64,
         "data.n_test": 16,
