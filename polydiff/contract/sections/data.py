@@ -33,7 +33,7 @@ class DataConfig(Section):
     """Data set: the domain's embedded one, or the kind of files to read."""
     path: Path | None = None
     """Folder or file of your own data; None: the embedded data set."""
-    per_class: int | None = Field(None, ge=1)
+    per_class: int | None = Field(None, ge=1, lt=2**63)
     """Number of training examples of each class that are used, or of all if there are no classes; null: all. Held-out
     examples stay the same."""
     subset: int = Field(0, ge=0, lt=2**63)
