@@ -28,9 +28,9 @@ from torch import Tensor, nn
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
-from polydiff.backbones.spectral import Spectral
 from polydiff.backbones.unet_blocks import Down, Stage, Up, Upsample
 from polydiff.backbones.unet_layers import PlaneNetwork, group_norm, zero
+from polydiff.backbones.waveforms.spectral import Spectral
 from polydiff.core.conditions import Conditions
 from polydiff.support.errors import UserError
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
-from polydiff.backbones.spectral import Spectral, filter_mask
 from polydiff.backbones.unet import UNet
+from polydiff.backbones.waveforms.spectral import Spectral, filter_mask
 from polydiff.config.merge import resolve
 from polydiff.core.space import Euclidean
 from polydiff.support.errors import UserError

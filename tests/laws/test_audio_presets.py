@@ -25,7 +25,7 @@ TINY = {
     "train.workers": "0",
     "data.n_train": "8",
 }
-OF_THEIR_OWN = {"consistency", "shortcut"}
+OF_THEIR_OWN = {"consistency", "shortcut", "calibrated"}
 """Samplers that need a network trained for them; tests/test_fewstep.py has those."""
 
 

@@ -85,7 +85,7 @@ def test_what_waits_is_seen(doing: Callable[[torch.Tensor], object]) -> None:
 
 
 @pytest.mark.parametrize("where", list(SPACES))
-@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"adaptive"}))
+@pytest.mark.parametrize("sampler", sorted(set(SAMPLERS) - {"adaptive", "calibrated"}))
 def test_samplers_wait_for_nothing(sampler: str, where: str) -> None:
     space = SPACES[where](2)
     exact = GaussianDenoiser(space.noise(streams(1, "mean", range(2))), 0.5)
