@@ -39,11 +39,18 @@ QUIET, FAINT = 1e-8, 0.1
 class Spectral(nn.Module):
     """The spectral branch.
 
+    Attributes:
+        analysis: Kernels of the short-time Fourier transform, (2 K, 1, n).
+        synthesis: Kernels of its inverse, (2 K, 1, n).
+
     Arguments:
         config: Its dimensions, and the options of its blocks.
         channels: C.
         embedding: Width of the embedding of the noise level and the conditions.
     """
+
+    analysis: Tensor
+    synthesis: Tensor
 
     def __init__(self, config: UNetConfig, channels: int, embedding: int) -> None:
         super().__init__()
