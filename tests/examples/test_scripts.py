@@ -113,5 +113,14 @@ def test_the_script_of_a_look_runs_by_training_and_with_a_run(tmp_path: Path) ->
 
 
 def test_every_script_is_tested() -> None:
-    elsewhere = {"binary_pixels", "core_only", "fading_pixels", "labelled_points", "look", "molecule_inpaint", "moons"}
+    elsewhere = {
+        "augment",
+        "binary_pixels",
+        "core_only",
+        "fading_pixels",
+        "labelled_points",
+        "look",
+        "molecule_inpaint",
+        "moons",
+    }
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SMALL, *TASKS, *elsewhere}
