@@ -231,6 +231,16 @@ def test_molecules_are_written_with_their_columns(tmp_path: Path) -> None:
     assert "logp" not in (tmp_path / "more" / "sample-00000.sdf").read_text()  # whoever reads the file computes it
 
 
+def test_only_the_judge_needs_classes(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, run = tmp_path / "more", str(small_runs / "molecule")
+    words = ["augment", run, "-o", str(out), "--per-class", "3"]
+    assert main([*words, "--judge", "5"]) == 2
+    assert "cannot judge examples" in capsys.readouterr().err
+    assert not out.exists()
+    main(words)  # two steps of training give no molecules
+    assert "judge" not in capsys.readouterr().err
+
+
 def test_a_domain_without_the_ability_is_an_error_that_names_it(
     small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

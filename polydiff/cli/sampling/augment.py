@@ -36,7 +36,8 @@ def augment(words: Sequence[str]) -> int:
     runs = {name: Model.load(run, weights=args.weights, ema=args.ema) for name, run in named(args.runs).items()}
     for model in runs.values():
         able(model)
-    check(args.judge, list(runs.items()))
+    if args.judge:
+        check(args.judge, list(runs.items()))
     folders = {name: args.output / name if len(runs) > 1 else args.output for name in runs}
     try:
         for (name, model), run in zip(runs.items(), args.runs, strict=True):
