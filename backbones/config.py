@@ -40,7 +40,7 @@ class UNetConfig(BackboneConfig):
     """Side of the convolutions, odd."""
     ends: int = Field(0, ge=0, le=255)
     """Side in patches of the first and the last convolution, odd, through which neighbours interact; 0: as `kernel`."""
-    spectral_window: int = Field(0, ge=0, le=65536, multiple_of=4)
+    spectral_window: int = Field(0, ge=0, le=8192, multiple_of=4)
     """Waveforms: samples of a frame of the spectral branch, an adaptive Wiener filter that keeps hiss out; 0: none."""
     spectral_channels: int = Field(192, ge=1, le=WIDEST)
     """Channels of the network of the spectral branch."""
@@ -73,18 +73,18 @@ class UNetConfig(BackboneConfig):
         if any(level >= levels for level in self.attention):
             raise ValueError(f"attention names levels {self.attention}, but mult has levels 0 to {levels - 1}")
         middle = (levels - 1,) if self.topology == "ddpm" else ()
-        if self.spectral_window and self.spectral_channels % self.heads:
+        spectral = [self.spectral_channels] * (self.spectral_window > 0)
+        if any(width % self.heads for width in spectral):
             raise ValueError(f"heads={self.heads} must divide spectral_channels={self.spectral_channels}")
         if any(self.channels * self.mult[level] % self.heads for level in (*self.attention, *middle)):
             where = ", which with topology=ddpm the deepest always is" if middle else ""
             raise ValueError(f"heads={self.heads} must divide the channels of every level with attention{where}")
-        if self.positions == "rotary" and any(
-            self.channels * self.mult[level] // self.heads % 4 for level in self.attention
-        ):
+        attending = [*(self.channels * self.mult[level] for level in self.attention), *spectral]
+        if self.positions == "rotary" and any(width // self.heads % 4 for width in attending):
             raise ValueError(
                 f"positions=rotary needs heads of 4, 8, 12, ... channels, which heads={self.heads} does not give"
             )
-        widths = [self.channels * m for m in self.mult] + [self.spectral_channels] * (self.spectral_window > 0)
+        widths = [*(self.channels * m for m in self.mult), *spectral]
         if self.groups and any(width % self.groups for width in widths):
             advice = f"leave it 0 for groups of about group_size={self.group_size}"
             raise ValueError(f"groups={self.groups} must divide the channels of every level: {widths}; {advice}")

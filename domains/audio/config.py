@@ -18,6 +18,8 @@ from polydiff.contract.sections.training import EncodeConfig, LossConfig, OptimC
 
 FRAME = 0.064
 """Length of a frame of the spectral branch in seconds."""
+LONGEST_FRAME = 4096
+"""Most samples of such a frame: its kernels grow with the square."""
 
 
 class MelConfig(Section):
@@ -182,8 +184,8 @@ class AudioConfig(Config):
         """Return the frames of the spectral branch of a U-Net, about 64 ms, which tell partials of a low note apart."""
         if not isinstance(self.backbone, UNetConfig) or self.codec is not None or self.target != "edm":
             return {}
-        window = 2 ** max(3, round(math.log2(FRAME * self.data.sample_rate)))
-        return {"data.sample_rate": {"backbone.spectral_window": window}}
+        window = 2 ** round(math.log2(FRAME * self.data.sample_rate))
+        return {"data.sample_rate": {"backbone.spectral_window": min(window, LONGEST_FRAME)}}
 
     @model_validator(mode="after")
     def _spectral_branch_has_its_target(self) -> Self:

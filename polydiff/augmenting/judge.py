@@ -95,7 +95,7 @@ class Judged:
 
 
 def check(ks: Sequence[int], runs: Sequence[tuple[str, Model]]) -> None:
-    """Raise UserError unless each k has a run that saw no more real examples, and all domains can judge.
+    """Raise UserError unless each k has a run that saw no more real examples, and data of which k can be judged.
 
     Arguments:
         ks: Numbers of real examples of each class.
@@ -106,7 +106,8 @@ def check(ks: Sequence[int], runs: Sequence[tuple[str, Model]]) -> None:
         if other := different(runs[0][1], model):
             raise UserError(f"--judge compares runs of the same data: {runs[0][0]} and {name} differ in {other}.")
     for k in ks:
-        chosen_runs(k, [Generated(name, model, Path()) for name, model in runs])
+        for run in chosen_runs(k, [Generated(name, model, Path()) for name, model in runs]):
+            domain_with(run.model, k).size("train")  # raises if a class has fewer
 
 
 def different(a: Model, b: Model) -> str:

@@ -231,6 +231,27 @@ def test_molecules_are_written_with_their_columns(tmp_path: Path) -> None:
     assert "logp" not in (tmp_path / "more" / "sample-00000.sdf").read_text()  # whoever reads the file computes it
 
 
+def test_too_few_real_examples_to_judge_with_are_an_error_before_samples_are_drawn(
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polydiff.augmenting.judge.Generated.per_class", 5)
+    out = tmp_path / "more"
+    assert main(["augment", str(small_runs / "image"), "-o", str(out), "--per-class", "3", "--judge", "5,5000"]) == 2
+    assert "data.per_class=5000, but class 0 has" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_data_sets_of_several_runs_are_not_put_into_one(
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, image = tmp_path / "more", str(small_runs / "image")
+    assert main(["augment", image, "-o", str(out), "--per-class", "1"]) == 0
+    before = files(out)
+    assert main(["augment", image, str(small_runs / "molecule"), "-o", str(out), "--per-class", "1"]) == 2
+    assert "cannot hold those of several runs" in capsys.readouterr().err
+    assert files(out) == before
+
+
 def test_only_the_judge_needs_classes(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, run = tmp_path / "more", str(small_runs / "molecule")
     words = ["augment", run, "-o", str(out), "--per-class", "3"]

@@ -114,6 +114,7 @@ def test_pictures_have_none() -> None:
         ({}, 512),
         ({"data.sample_rate": 16000}, 1024),
         ({"data.sample_rate": 44100}, 2048),
+        ({"data.sample_rate": 250_000}, 4096),
         ({"backbone.spectral_window": 256}, 256),
         ({"target": "eps"}, 0),
     ],
@@ -127,3 +128,10 @@ def test_frames_are_about_64_ms(overrides: dict[str, Any], window: int) -> None:
 def test_other_targets_refuse_it() -> None:
     with pytest.raises(UserError, match="target=eps"):
         resolve("audio", values={"target": "eps", "backbone.spectral_window": 512})
+
+
+def test_rotary_positions_need_heads_that_they_can_turn() -> None:
+    own = {"backbone.positions": "rotary", "backbone.channels": 256, "backbone.heads": 64}
+    with pytest.raises(UserError, match="positions=rotary needs heads of 4, 8, 12"):
+        resolve("audio", values=own)
+    resolve("audio", values={**own, "backbone.spectral_channels": 256})

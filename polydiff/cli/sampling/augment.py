@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from polydiff.cli.options import plan_options, read_conditions, sampling_parser
 from polydiff.cli.parsing import positive
 from polydiff.cli.printing.augmentation import judged_table
+from polydiff.gallery.journal import JOURNAL
+from polydiff.gallery.names import MANIFEST
 from polydiff.gallery.progress import DrawingProgress
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError
@@ -38,7 +40,7 @@ def augment(words: Sequence[str]) -> int:
         able(model)
     if args.judge:
         check(args.judge, list(runs.items()))
-    folders = {name: args.output / name if len(runs) > 1 else args.output for name in runs}
+    folders = folders_for(args.output, list(runs))
     try:
         for (name, model), run in zip(runs.items(), args.runs, strict=True):
             write(args, model, run, folders[name])
@@ -101,6 +103,15 @@ def named(runs: Sequence[Path]) -> dict[str, Path]:
         if (other := found.setdefault(run.resolve().name, run)) is not run:
             raise UserError(f"{other} and {run} have the same name, but their data sets need folders of their own.")
     return found
+
+
+def folders_for(output: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return the folder of the data set of each run; raise UserError if those of several would be within another."""
+    if len(names) == 1:
+        return {names[0]: output}
+    if any((output / file).exists() for file in (MANIFEST, JOURNAL)):
+        raise UserError(f"{output} is a data set, and cannot hold those of several runs as well. Choose another -o.")
+    return {name: output / name for name in names}
 
 
 def write(args: argparse.Namespace, model: Model, run: Path, folder: Path) -> None:
