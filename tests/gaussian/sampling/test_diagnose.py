@@ -52,7 +52,7 @@ def test_the_error_names_the_step_that_breaks(
 ) -> None:
     network = Breaks(model.denoiser.backbone, 1.0, value)
     monkeypatch.setitem(model.denoiser._modules, "backbone", network)
-    how: dict[str, Any] = {"sampler": "ddim", "spacing": "own", "spacing_options": {"levels": [80, 8, 2, 0.7, 0.2]}}
+    how: dict[str, Any] = {"sampler": "ddim", "spacing": "own", "spacing_options": {"levels": [20, 8, 2, 0.7, 0.2]}}
     words = rf"Samples of step 0 {what} \(sampler ddim, 5 steps, guidance {guidance:g}\): first after step 4 of the "
     words += r"sampler, from noise level 0\.7 \(t = [\d.]+\) to 0\.2, in 1 of 3 samples, such as number 7\. There the "
     words += r"largest \|x\| is [\d.e+]+; before, it was [\d.]+\. Use more steps"
