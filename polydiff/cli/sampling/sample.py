@@ -191,6 +191,27 @@ def calibrate(words: Sequence[str]) -> int:
         print(f"{fitted}: {distance} {fitted.error:.2g}. Nothing better was found, so the default sampler is kept.")
         return 0
     print(f"{fitted}: {distance} {fitted.error:.2g}, and {fitted.error_of_default:.2g} with the default sampler.")
-    guided = "" if fitted.sampling["guidance"] == 1 else f" --guidance {fitted.sampling['guidance']:g}"
-    print(f"{path}\n\nNext:\n  polydiff sample {quoted(args.run)} --steps {args.steps}{guided} --sampler calibrated")
+    print(f"{path}\n\nNext:\n  {sampling_command(args, fitted.sampling['guidance'])}")
     return 0
+
+
+def sampling_command(args: argparse.Namespace, guidance: float) -> str:
+    """Return the command that samples with what was fitted: for the same weights, steps and guidance.
+
+    Arguments:
+        args: Options of `polydiff calibrate`.
+        guidance: Guidance scale, which may be that of the run's configuration.
+    """
+    given = {
+        "--weights": [args.weights] * (args.weights != "ema"),
+        "--ema": [args.ema],
+        "--guidance": [f"{guidance:.15g}"],
+        "--guidance-method": [args.guidance_method],
+        "--guidance-option": args.guidance_option,
+        "--guidance-interval": [args.guidance_interval],
+        "--guide": [args.guide],
+        "--negative": args.negative,
+    }
+    words = [word for name, values in given.items() for value in values if value is not None for word in (name, value)]
+    further = shlex.join(map(str, words))
+    return f"polydiff sample {quoted(args.run)} --steps {args.steps} {further} --sampler calibrated"

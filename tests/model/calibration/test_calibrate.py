@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from exact_model import exact_model
 
 import polydiff
+from polydiff.cli import main
 from polydiff.gaussian.process import calibrate as process
 from polydiff.gaussian.process.calibrate import better
 from polydiff.hub.files import CALIBRATION
@@ -128,3 +131,26 @@ def test_bad_arguments_and_files_are_errors(model: Model, fitted: Fitted, tmp_pa
         (tmp_path / CALIBRATION).write_text(json.dumps(whole | change))
         with pytest.raises(UserError, match=message):
             read_fitted(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--guidance", "1"],
+        ["--weights", "model", "--guidance", "1.5", "--guidance-method", "apg", "--guidance-interval", "0.1,5"],
+    ],
+)
+def test_the_printed_command_samples_with_what_was_fitted(
+    small_runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+) -> None:
+    run = shutil.copytree(small_runs / "image", tmp_path / "run")
+    monkeypatch.setattr(process, "better", lambda errors, before: True)
+    assert main(["calibrate", str(run), "--steps", "2", "-n", "2", *words]) == 0
+    printed = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert main([*printed[1:], "-n", "1", "-o", str(tmp_path / "drawn")]) == 0
+    drawn = json.loads((tmp_path / "drawn" / "manifest.json").read_text())
+    assert drawn["sampler"] == "calibrated"
