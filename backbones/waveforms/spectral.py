@@ -80,9 +80,9 @@ class Spectral(nn.Module):
         h = self.stem(features(power, log_sigma)[:, :, None])
         for stage in self.stages:
             h = stage(context, h)
-        log_power = self.out(self.norm(h))[:, :, 0].float()
+        half_log_power = self.out(self.norm(h))[:, :, 0].float()
         with torch.autocast(x.device.type, enabled=False):
-            mask = filter_mask(log_power, log_sigma).unflatten(1, (x.shape[1], -1)).flatten(0, 1)
+            mask = filter_mask(half_log_power, log_sigma).unflatten(1, (x.shape[1], -1)).flatten(0, 1)
             return self.sound(spectra * mask.repeat(1, 2, 1), x.shape)
 
     def spectra(self, x: Tensor) -> Tensor:

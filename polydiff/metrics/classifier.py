@@ -37,7 +37,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def classifier(
-    cache_file: Path,
+    cache_file: Path | None,
     make: Callable[[], Network],
     batch: Callable[[int], tuple[Tensor, Tensor]],
     steps: int,
@@ -48,7 +48,8 @@ def classifier(
     """Return a classifier in evaluation mode, from the cache or newly trained and saved there.
 
     Arguments:
-        cache_file: File of the weights. Its name must depend on the data and on everything that `batch` does.
+        cache_file: File of the weights. Its name must depend on the data and on everything that `batch` does. None: no
+            cache.
         make: Builds the network, examples (B, ...) -> logits (B, K).
         batch: Step -> examples (B, ...) and their class labels (B,).
         steps: Number of training steps.
@@ -58,25 +59,10 @@ def classifier(
     with torch.random.fork_rng(devices=[]):  # initial weights and dropout draw from torch's global generator
         torch.manual_seed(seed)
         network = make()
-        if not load_weights(cache_file, network):
+        if cache_file is None or not load_weights(cache_file, network):
             train(network, batch, steps, smoothing)
-            save_weights(cache_file, network)
-    return network.eval()
-
-
-def new_classifier(
-    make: Callable[[], Network],
-    batch: Callable[[int], tuple[Tensor, Tensor]],
-    steps: int,
-    *,
-    smoothing: float = 0.0,
-    seed: int = 0,
-) -> Network:
-    """Return a newly trained classifier in evaluation mode; arguments as of `classifier`, without a cache."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = make()
-        train(network, batch, steps, smoothing)
+            if cache_file is not None:
+                save_weights(cache_file, network)
     return network.eval()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from polydiff.core.streams import stream
 from polydiff.domains.audio.metrics.judge import BATCH, SMOOTHING, Classifier, varied
-from polydiff.metrics.classifier import mixed, new_classifier
+from polydiff.metrics.classifier import classifier, mixed
 
 STEPS = 200
 CHANGES = "shifted in time by up to 3 of 32 frames, and made up to 6 dB louder or weaker"
@@ -31,8 +31,8 @@ def accuracy(
         seed: Of the weights, the order of the sounds and their changes.
         augmented: Whether sounds are changed (`CHANGES`).
     """
-    network = new_classifier(
-        partial(Classifier, classes), partial(batch, sets, seed, augmented), STEPS, smoothing=SMOOTHING, seed=seed
+    network = classifier(
+        None, partial(Classifier, classes), partial(batch, sets, seed, augmented), STEPS, smoothing=SMOOTHING, seed=seed
     )
     spectrograms, labels = test
     with torch.no_grad():

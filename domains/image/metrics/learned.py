@@ -16,7 +16,7 @@ from torch.nn import functional
 from polydiff.core.streams import stream
 from polydiff.domains.image.data.source import Split
 from polydiff.domains.image.metrics.judge import BATCH, SMOOTHING, Classifier
-from polydiff.metrics.classifier import mixed, new_classifier
+from polydiff.metrics.classifier import classifier, mixed
 
 STEPS = 200
 TURN, SCALE, MOVE = 15, 0.1, 0.1
@@ -35,7 +35,8 @@ def accuracy(sets: Sequence[tuple[Tensor, Tensor]], test: Split, classes: int, s
         augmented: Whether images are changed (`CHANGES`).
     """
     channels, side = sets[0][0].shape[1:3]
-    network = new_classifier(
+    network = classifier(
+        None,
         partial(Classifier, channels, side, classes),
         partial(batch, sets, seed, augmented),
         STEPS,
