@@ -72,6 +72,14 @@ def states_of(config: Config) -> str:
     return "parts" if process.name == "joint" else str(getattr(process, "states", "real"))
 
 
+def has_noise_levels(config: Config) -> bool:
+    """Return whether levels are those of noise: whether states, or the first of their parts, are real numbers."""
+    states = states_of(config)
+    if states == "parts":
+        return next(iter(config.parts.values())).process == "gaussian"
+    return states == "real"
+
+
 def check_used(config: Config, keys: Iterable[str]) -> None:
     """Raise UserError, or warn, if a process ignores keys that the user has set, whose values nothing then checks.
 

@@ -16,6 +16,9 @@ from torch import Tensor
 from polydiff.core.space import Space, State
 from polydiff.gaussian.schedule.base import Schedule
 
+LOST, KEPT = 40.0, 0.05
+"""Noise levels, in spreads of the data, at which an example is lost in noise, and at which it is hardly changed."""
+
 
 def q_sample(
     x_0: State, t: Tensor, schedule: Schedule, space: Space, generators: Sequence[torch.Generator]
@@ -57,3 +60,15 @@ def at_data_spread(x: State, s: float, sigma_data: float) -> State:
         sigma_data: Standard deviation of the data.
     """
     return x * (sigma_data / math.hypot(sigma_data, s))
+
+
+def decisive_levels(schedule: Schedule, sigma_data: float, n: int) -> list[float]:
+    """Return n falling noise levels of equal ratios, from `LOST` to `KEPT` spreads of the data as far as trained.
+
+    Arguments:
+        schedule: Gives the range of noise levels of training.
+        sigma_data: Standard deviation of the data.
+        n: Number of levels, at least 2.
+    """
+    high, low = min(LOST * sigma_data, schedule.sigma_max), max(KEPT * sigma_data, schedule.sigma_min)
+    return [high * (low / high) ** (i / (n - 1)) for i in range(n)]

@@ -55,7 +55,7 @@ def attention(subject: Subject, batch: Batch, n: int = LEVELS) -> Attended:
         batch: Examples as clean states with their conditions.
         n: Number of levels.
     """
-    process, model = subject.estimates, subject.model
+    process, model = subject.estimates_of_one_part, subject.model
     batch = batch.to(model.device)
     levels = process.levels(model, n)
     tokens: dict[str, list[Tensor]] = {}

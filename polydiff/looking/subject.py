@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from polydiff.config.processes import states_of
+from polydiff.config.processes import has_noise_levels, states_of
 from polydiff.contract.domain import Samples
+from polydiff.core.parts.product import WHOLE, as_parts, as_product, as_state
 from polydiff.core.process.abilities import Estimates
 from polydiff.core.process.process import lacks
-from polydiff.core.space import Batch, State, state_to
+from polydiff.core.space import Batch, State
 from polydiff.core.streams import streams
-from polydiff.looking.difference import centre
+from polydiff.looking.errors import Unseen
 from polydiff.model.edit import held_out, numbers_from, read
 from polydiff.model.model import Model
 from polydiff.model.prompted import SHOWN, shown_request
@@ -31,8 +30,11 @@ MEANT = 256
 
 
 def level_name(model: Model) -> str:
-    """Return what the levels of a model are called: "noise", or of letters "level", the share that is lost."""
-    return "noise" if states_of(model.config) == "real" else "level"
+    """Return what the levels of a model are called: "noise", or of letters "level", the share that is lost.
+
+    Those of states of several parts are the levels of the first part.
+    """
+    return "noise" if has_noise_levels(model.config) else "level"
 
 
 class Unable(UserError):
@@ -103,29 +105,41 @@ class Subject:
 
     @property
     def estimates(self) -> Estimates:
-        """The process, if it estimates clean states in one step, and these can be compared; else `Unable` is raised."""
-        comparable = states_of(self.model.config) in ("real", "letters")
-        if not provides(self.model.process, Estimates) or not comparable:
+        """The process, if it estimates clean states in one step; else `Unable` is raised."""
+        if not provides(self.model.process, Estimates):
             raise Unable(str(lacks(self.model.process, "estimate clean states by one call of the network")))
         return self.model.process
 
+    @property
+    def estimates_of_one_part(self) -> Estimates:
+        """The process, if its estimates are one tensor of real numbers or letters; else `Unable` is raised."""
+        process, states = self.estimates, states_of(self.model.config)
+        if states not in ("real", "letters"):
+            kind = "several parts" if states == "parts" else f"points of a {states}"
+            raise Unable(f"This view compares states of real numbers or of letters. Those of this model are {kind}.")
+        return process
+
     def decoded(self, x: State, batch: Batch) -> Samples:
         """Return states (B, ...) of the space of a batch as examples, without conditions."""
-        return Samples(self.model.domain.decode(state_to(x.detach(), "cpu"), batch.space.to("cpu")))
+        x = as_state({name: part.detach().cpu() for name, part in as_parts(x).items()})
+        return Samples(self.model.domain.decode(x, batch.space.to("cpu")))
+
+    def unseen(self, batch: Batch) -> Mapping[str, Unseen]:
+        """Return what training examples say about a batch without seeing it: name of a part -> `Unseen`."""
+        domain = self.model.domain
+        n = min(MEANT, size := domain.size("train"))
+        numbers = [i * size // n for i in range(n)]
+        known = domain.batch("train", numbers, streams(0, "augment", numbers)).to(batch.space.dim.device)
+        examples, among = as_parts(known.x), as_product(known.space).parts
+        states, spaces = as_parts(batch.x), as_product(batch.space).parts
+        return {name: Unseen.of(examples[name], among[name], x.shape, spaces[name]) for name, x in states.items()}
 
     def data_mean(self, batch: Batch) -> State:
         """Return the mean of training examples, or the commonest letters, as a state that broadcasts against a batch's.
 
         It is 0, the mean of standardised states, if examples differ in size.
         """
-        domain = self.model.domain
-        n = min(MEANT, size := domain.size("train"))
-        numbers = [i * size // n for i in range(n)]
-        known = domain.batch("train", numbers, streams(0, "augment", numbers)).to(batch.x.device)
-        dims = torch.cat([known.space.dim, batch.space.dim])
-        if known.x.shape[1:] != batch.x.shape[1:] or bool((dims != dims[0]).any()):
-            return batch.x.new_zeros(())
-        return centre(known.x)
+        return self.unseen(batch)[WHOLE].centre
 
     def noise_streams(self, batch: Batch, name: str = "look") -> Any:
         """Return the random streams of the noise on given examples, one each, on the model's device."""

@@ -20,7 +20,7 @@ from polydiff.core.entry import check_states
 from polydiff.core.space import Batch, Space, shared_level
 from polydiff.gaussian.control.known import known_part
 from polydiff.gaussian.denoise import Denoiser
-from polydiff.gaussian.forward import noisy_state
+from polydiff.gaussian.forward import at_data_spread, noisy_state
 from polydiff.gaussian.loss.base import Loss, Noisy
 from polydiff.gaussian.sampling.execute import advance, renoised
 from polydiff.gaussian.sampling.plan import Renoise, Row
@@ -128,6 +128,9 @@ class GaussianKernel:
 
     def guess(self, f: Tensor, x: Tensor, level: Tensor, space: Space) -> Tensor:
         return self.estimate(f, x, level, space)
+
+    def visible(self, x: Tensor, level: float) -> Tensor:
+        return at_data_spread(x, level, self.frame.sigma_data)
 
     def rate(self, f: Tensor, x_0: Tensor, x: Tensor, level: Tensor, space: Space) -> Tensor:
         """Return |x_0 - D|^2 / s^3, nats per unit of the noise level, (B,) (Kingma et al., VDM, 2021, eq. 15)."""

@@ -131,6 +131,20 @@ class Hides(Kernel, Protocol):
         """Return how many letters of each sample are masked, (B,)."""
 
 
+class Categorical(Kernel, Protocol):
+    """A kernel of letters, whose network estimates the law of each."""
+
+    def log_posterior(self, f: Tensor, x: Tensor, level: Tensor, space: Any) -> Tensor:
+        """Return log p(x_0 | x) of each letter, (R, ..., K), from the output F at levels (B,) or ()."""
+
+
+class Widens(Kernel, Protocol):
+    """A kernel whose corrupted states spread more widely than clean ones."""
+
+    def visible(self, x: Tensor, level: float) -> Tensor:
+        """Return states (R, ...) scaled to the spread of clean ones, so that a domain can decode them."""
+
+
 class Imposes(Kernel, Protocol):
     """A kernel whose networks may be conditioned on known values (`polydiff.core.parts.known`)."""
 

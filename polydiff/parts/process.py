@@ -17,7 +17,8 @@ from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
 from polydiff.parts.bound import BOUNDS, PartsBound
 from polydiff.parts.checks import check_part_names, check_strength, check_unrepeated
-from polydiff.parts.kernel import KERNELS, Kernel, KernelEntry, Source, make_kernel
+from polydiff.parts.estimates import EstimatesByPart, even_levels
+from polydiff.parts.kernel import KERNELS, KernelEntry, Source, make_kernel
 from polydiff.parts.network import PartsNetwork, untrained
 from polydiff.parts.objective import PartsObjective
 from polydiff.parts.sampling.plan import PartsPlan
@@ -39,7 +40,7 @@ KEYS = (
 
 
 @dataclass(frozen=True)
-class OnePartProcess:
+class OnePartProcess(EstimatesByPart):
     """The process of states of one part, with the kernel of its name.
 
     Arguments:
@@ -122,23 +123,10 @@ class OnePartProcess:
         return self.plan(model, how)
 
     def levels(self, model: Trained, n: int) -> Sequence[float]:
-        """Return n levels, evenly spaced from that of the prior to an n-th of it."""
-        top = float(model.denoiser.kernels[WHOLE].top)
-        return [top * (n - i) / n for i in range(n)]
+        return even_levels(model.denoiser.kernels[WHOLE], n)
 
-    def noisy(self, model: Trained, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
-        space, levels = as_product(batch.space), torch.full((batch.space.batch,), level, dtype=torch.float64)
-        kernel: Kernel = model.denoiser.kernels[WHOLE]
-        return kernel.corrupt(as_parts(batch.x)[WHOLE], levels, space.parts[WHOLE], generators)
-
-    def estimate(self, model: Trained, noisy: Batch, level: float) -> State:
-        space, x, levels = as_product(noisy.space), as_parts(noisy.x), torch.tensor(level, dtype=torch.float64)
-        network: PartsNetwork = model.denoiser.with_precision("float32")
-        f = network(x, {WHOLE: levels}, space, noisy.cond)
-        return network.kernels[WHOLE].guess(f[WHOLE], x[WHOLE], levels, space.parts[WHOLE])
-
-    def visible(self, model: Trained, x: State, level: float) -> State:
-        return x
+    def part_levels(self, model: Trained, level: float) -> Mapping[str, float]:
+        return {WHOLE: level}
 
     @property
     def bounds(self) -> Mapping[str, str]:

@@ -61,9 +61,9 @@ def test_the_error_is_the_share_of_letters_that_are_lost(places: Model) -> None:
     subject = Subject(places)
     found = one_step(subject, repeated(subject, 50))
     assert found.levels == [(LEVELS - i) / LEVELS for i in range(LEVELS)]
-    assert found.relative.tolist() == pytest.approx(found.levels, abs=0.03)
-    assert float(found.relative[0]) == 1.0
-    assert found.half == pytest.approx(0.5, abs=0.05)
+    assert found.first.relative.tolist() == pytest.approx(found.levels, abs=0.03)
+    assert float(found.first.relative[0]) == 1.0
+    assert found.first.half == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_spread_is_that_of_letters_that_are_lost_or_not(places: Model) -> None:

@@ -91,6 +91,22 @@ class Estimates(Protocol):
         """Return noisy states (R, ...) scaled to the spread of clean ones, so that a domain can decode them."""
 
 
+class EstimatesParts(Estimates, Protocol):
+    """A process that estimates states of one or several parts, each of which has its level and may consist of letters.
+
+    The level of the methods of `Estimates` is that of the first part.
+    """
+
+    def part_levels(self, model: Trained, level: float) -> Mapping[str, float]:
+        """Return the level of each part by its name at a level of the first one."""
+
+    def log_laws(self, model: Trained, noisy: Batch, level: float) -> Mapping[str, Tensor]:
+        """Return log p(x_0 | x) of each letter k of noisy states x, (R, ..., K), by the name of a part of letters.
+
+        The network is called as by `estimate`.
+        """
+
+
 class Inpaints(Protocol):
     """A process that can sample the unknown part of states whose other part is known."""
 

@@ -22,7 +22,7 @@ from polydiff.gaussian.control.invert import interpolate, strength_level
 from polydiff.gaussian.control.replacement import repaint
 from polydiff.gaussian.control.solver import SOLVERS, Solver
 from polydiff.gaussian.denoise import Denoiser
-from polydiff.gaussian.forward import at_data_spread, noisy_state
+from polydiff.gaussian.forward import at_data_spread, decisive_levels, noisy_state
 from polydiff.gaussian.likelihood.terms import decoder_level
 from polydiff.gaussian.objective.base import build_objective, own_samplers
 from polydiff.gaussian.process.bounds import BOUNDS, GaussianBound
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     from polydiff.contract.sections.run import Config
     from polydiff.contract.sections.sampling import SampleConfig
     from polydiff.core.units import Units
-
-
-LOST, KEPT = 40.0, 0.05
-"""Noise levels, in spreads of the data, at which an example is lost in noise, and at which it is hardly changed."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +93,7 @@ class GaussianProcess:
         return plan_of(model, how, start)
 
     def levels(self, model: Trained, n: int) -> Sequence[float]:
-        """Return n noise levels of equal ratios, from `LOST` to `KEPT` spreads of the data as far as these are trained.
-
-        Arguments:
-            model: Gives the schedule and the spread of the data.
-            n: Number of levels, at least 2.
-        """
-        schedule, data = model.denoiser.schedule, model.denoiser.sigma_data
-        high, low = min(LOST * data, schedule.sigma_max), max(KEPT * data, schedule.sigma_min)
-        return [high * (low / high) ** (i / (n - 1)) for i in range(n)]
+        return decisive_levels(model.denoiser.schedule, model.denoiser.sigma_data, n)
 
     def noisy(self, model: Trained, batch: Batch, level: float, generators: Sequence[torch.Generator]) -> State:
         return noisy_state(batch.x, level, batch.space.noise(generators))

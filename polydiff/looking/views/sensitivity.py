@@ -60,7 +60,7 @@ def sensitivity(subject: Subject, batch: Batch, without: Mapping[str, Condition]
         without: Name of a part -> the conditions of the examples without it.
         n: Number of levels.
     """
-    process, model = subject.estimates, subject.model
+    process, model = subject.estimates_of_one_part, subject.model
     batch = batch.to(model.device)
     plain = float(batch.space.sum(squared(batch.x, subject.data_mean(batch))).mean())
     levels = process.levels(model, n)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from polydiff.config.processes import states_of
 from polydiff.contract.domain import Domain
+from polydiff.core.process.abilities import LeavesUnused
 from polydiff.looking.fragments import film, fitting, show, table
 from polydiff.looking.subject import EXAMPLES, Subject, Unable, level_name
 from polydiff.model.request import Request
 from polydiff.model.trace import Scene, trace
 from polydiff.report.views import View
 from polydiff.support.errors import amount
+from polydiff.support.protocols import provides
 
 TITLE = "From noise to samples"
 LEVELS, FRAMES = 8, 24
@@ -22,10 +25,16 @@ REAL = (
     "example to be, given that state. It begins near the mean of all examples of the condition and gains detail as the "
     "noise falls."
 )
-OTHER = (
+LETTERS = (
     "A level is the share of an example that is lost. Left: the state, of which lost parts are masked or replaced. "
     "Right: what is most probable at each place, given that state. Places are judged one by one, so the guess need not "
     "be an example of its own."
+)
+PARTS = (
+    "The levels are those of the first part, and determine those of all others. Left: the state; real numbers are "
+    "divided by their spread, and lost letters are masked or replaced. Right: what the network expects real numbers to "
+    "be, and the most probable letter at each place. Places are judged one by one, so the guess need not be an example "
+    "of its own."
 )
 
 
@@ -42,7 +51,7 @@ def trajectory_view(subject: Subject) -> View:
     if not scenes:
         raise Unable(f"The sampler {subject.request()[0].how.sampler} does not show the states on its way.")
     name = level_name(model)
-    real = name == "noise"
+    text = {"real": REAL, "parts": PARTS}.get(states_of(model.config), LETTERS)
     stills = evenly(scenes, LEVELS)
     heads = ["noisy state", "estimate of the clean example"]
     moving = within(model.domain, name, scenes, heads) if subject.thorough else ""
@@ -50,8 +59,8 @@ def trajectory_view(subject: Subject) -> View:
     return View(
         "trajectory",
         TITLE,
-        f"Top to bottom: {len(stills)} of the {'noise ' * real}levels of {sampling_text(request)}. "
-        f"{REAL if real else OTHER}" + (" Below them, the same as a film." if moving else ""),
+        f"Top to bottom: {len(stills)} of the {'noise ' * (name == 'noise')}levels of {sampling_text(request)}. {text}"
+        + (" Below them, the same as a film." if moving else ""),
         fitting(lambda n: rows(model.domain, name, stills, heads, n), len(stills[0].state), ROOM) + moving,
         {"levels": [scene.level for scene in scenes]},
     )
@@ -108,6 +117,8 @@ def cells(domain: Domain, scene: Scene) -> list[str]:
 
 def sampling_text(request: Request) -> str:
     """Return how samples are drawn."""
-    how = request.how
+    how, process, config = request.how, request.model.process, request.model.config
+    unused = process.unused(config) if provides(process, LeavesUnused) else {}
+    sampler = "the samplers of its parts" if "sample.sampler" in unused else how.sampler
     guidance = "no guidance" if how.guidance == 1 else f"guidance {how.guidance:g}"
-    return f"{how.sampler}, {amount(how.steps, 'step')}, {guidance}"
+    return f"{sampler}, {amount(how.steps, 'step')}, {guidance}"

@@ -64,7 +64,7 @@ def spread(subject: Subject, batch: Batch, draws: int = DRAWS, n: int = LEVELS) 
         draws: Number of noises, at least 2.
         n: Number of levels.
     """
-    process, model = subject.estimates, subject.model
+    process, model = subject.estimates_of_one_part, subject.model
     batch = batch.to(model.device)
     plain = float(batch.space.sum(squared(batch.x, subject.data_mean(batch))).mean())
     levels, maps, relative = process.levels(model, n), [], []

@@ -15,6 +15,7 @@ from polydiff.core.parts.product import Product
 from polydiff.core.process.process import PROCESSES, Trained
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.streams import streams
+from polydiff.gaussian.forward import decisive_levels
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.objective.base import build_objective
 from polydiff.gaussian.process.try_sampling import try_plan
@@ -22,6 +23,7 @@ from polydiff.gaussian.sampling.plan import SAMPLERS
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.parts.bound import PartsBound
 from polydiff.parts.checks import check_strength, check_unrepeated
+from polydiff.parts.estimates import EstimatesByPart, even_levels
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.joint.bound import BOUNDS, JointBound
 from polydiff.parts.joint.checks import GAUSSIAN, check_joint, values_of_keys
@@ -66,7 +68,7 @@ OF_GAUSSIAN = {
 
 
 @dataclass(frozen=True)
-class JointProcess:
+class JointProcess(EstimatesByPart):
     """The process of states of several parts, which the key `parts` names in order; the first one is the lead."""
 
     name: str = "joint"
@@ -166,6 +168,17 @@ class JointProcess:
         """Return a plan of states whose parts of these names are known; see `polydiff.core.process.abilities.Gives`."""
         check_given(model.config, parts)
         return self.inpainting(model, how, 1, 1)
+
+    def levels(self, model: Trained, n: int) -> Sequence[float]:
+        """Return n falling levels of the first part: as of `process=gaussian` if it is Gaussian, else evenly spaced."""
+        lead: Kernel = next(iter(model.denoiser.kernels.values()))
+        if isinstance(lead, GaussianKernel):
+            return decisive_levels(lead.schedule, lead.frame.sigma_data, n)
+        return even_levels(lead, n)
+
+    def part_levels(self, model: Trained, level: float) -> Mapping[str, float]:
+        at = torch.tensor(level, dtype=torch.float64)
+        return {name: float(own) for name, own in clock_of(model.config).at(at).items()}
 
     @property
     def bounds(self) -> Mapping[str, str]:

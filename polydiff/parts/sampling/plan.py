@@ -15,6 +15,7 @@ from polydiff.core.process.process import Trained
 from polydiff.core.process.sampling import Draw, Known, Moment
 from polydiff.core.space import State
 from polydiff.core.streams import streams
+from polydiff.parts.estimates import visible_parts
 from polydiff.parts.guidance import Guided, Network
 from polydiff.parts.kernel import Hides, Imposes, Kernel
 from polydiff.parts.known import open_letters
@@ -64,17 +65,17 @@ class PartsPlan:
         """Yield the states at which the network is called, with its guess of the clean ones, then the sample."""
         space, kernels = as_product(draw.space), self.kernels
         for step in self.steps(draw, guide):
-            level = step.row.levels[self.grid.lead]
+            levels = step.row.levels
             if step.f is None:
                 guess = step.x
             else:
                 guess = {
                     name: kernel.guess(
-                        step.f[name], step.x[name], torch.tensor(step.row.levels[name]).double(), space.parts[name]
+                        step.f[name], step.x[name], torch.tensor(levels[name]).double(), space.parts[name]
                     )
                     for name, kernel in kernels.items()
                 }
-            yield Moment(level, as_state(step.x), as_state(guess))
+            yield Moment(levels[self.grid.lead], as_state(visible_parts(kernels, step.x, levels)), as_state(guess))
 
     @property
     def kernels(self) -> Mapping[str, Kernel]:
