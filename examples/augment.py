@@ -8,7 +8,6 @@ from pathlib import Path
 
 import polydiff
 from polydiff.augmenting.judge import Generated, judge
-from polydiff.augmenting.verdict import verdict
 from polydiff.metrics.standard_error import mean
 
 given = dict(word.split("=", 1) for word in sys.argv[1:])
@@ -23,4 +22,4 @@ result = judge([int(overrides["data.per_class"])], [Generated(run.name, model, f
 for name, values in result.scores.items():
     value, error = mean(values)
     print(f"{name}: {value:.3f} ± {error:.3f}")
-print(f"{result.measure}: {verdict(result.scores)}")
+print(f"{result.measure}: {result.verdict}")

@@ -255,9 +255,11 @@ class Audio:
         rows = columns_of(samples.cond, self.data_conditions, self.class_condition) or [{} for _ in names]
         return [{"file": name, **row} for name, row in zip(names, rows, strict=True)]
 
+    better = "higher"
+
     @property
     def learns(self) -> str:
-        return f"accuracy of a classifier on {len(self.held_out):,} held-out sounds"
+        return f"accuracy of a classifier on {len(self.held_out):,} held-out sounds" if self.class_condition else ""
 
     @property
     def plain_augmentation(self) -> str:

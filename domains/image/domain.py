@@ -314,9 +314,11 @@ class Image:
         """Write PNG files, and return what belongs to each (`polydiff.contract.data.augmenting.WritesData`)."""
         return [{name: value for name, value in row.items() if value != ANY} for row in self.save(samples, directory)]
 
+    better = "higher"
+
     @property
     def learns(self) -> str:
-        return f"accuracy of a classifier on {self.size('test'):,} held-out images"
+        return f"accuracy of a classifier on {self.size('test'):,} held-out images" if self.class_condition else ""
 
     @property
     def plain_augmentation(self) -> str:

@@ -12,7 +12,7 @@ SPEC = DomainSpec(
     hub_tasks={"generate": "graph-ml", "text": "graph-ml"},
     suffixes=(".sdf", ".sd", ".mol", ".xyz", ".extxyz", ".smi", ".csv", ".tsv", ".gz"),
     columns=("smiles",),
-    requires=("rdkit", "torch_geometric"),
+    requires=("rdkit", "torch_geometric", "sklearn"),
     install='pip install "polydiff[molecule]"',
     presets={
         "quick": {},

@@ -116,6 +116,12 @@ class ConditionScaler:
         columns = ((values - means) / stds).float().unbind(1)
         return dict(zip(self.condition_set.network_names, columns, strict=False)) or None
 
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor] | None:
+        """Return the network's conditions, name -> (B,), from those that a user writes; NaN where a row has none."""
+        names = self.condition_set.names
+        values = [[float(row.get(name, math.nan)) for name in names] for row in rows]
+        return self.standardise(torch.tensor(values, dtype=torch.float64).reshape(len(rows), len(names)))
+
     def physical(self, cond: Condition) -> dict[str, list[float]]:
         """Return conditions in physical units, name -> B numbers; NaN where a sample is unconditioned."""
         numbers = zip(self.condition_set.network_names, self.statistics["means"], self.statistics["stds"], strict=False)

@@ -45,6 +45,7 @@ from polydiff.domains.molecule.graphs.network import graph_network
 from polydiff.domains.molecule.metrics.completion import completion_metrics
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
 from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
+from polydiff.domains.molecule.metrics.learned import HELD_OUT, PropertyJudge
 from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.exported import PROGRAM, program_values, space_of, space_tensors
 from polydiff.domains.molecule.output.sdf import records, write_records, write_with_columns
@@ -324,6 +325,25 @@ class MoleculeDomain:
             for row in self.described(samples)
         ]
         return write_with_columns(self.read_all(samples.examples), rows, directory)
+
+    @cached_property
+    def property_judge(self) -> PropertyJudge:
+        """Judges molecules by what a regression learns from them, on held-out ones."""
+        return PropertyJudge(self.scaler, self.read_all, self.examples("test", HELD_OUT))
+
+    better = "lower"
+    plain_augmentation = ""  # fragments stay the same when a molecule is turned, moved or bent
+
+    @property
+    def learns(self) -> str:
+        return self.property_judge.learns
+
+    def read_data(self, paths: Sequence[Path], conditions: Sequence[Mapping[str, Any]]) -> Samples:
+        return Samples(self.states.molecules(paths), self.scaler.encode(conditions))
+
+    def learned(self, sets: Sequence[Samples], seed: int, augmented: bool) -> float:
+        """Return the error of a regression trained on molecules (`polydiff.contract.data.augmenting.JudgesData`)."""
+        return self.property_judge.error(sets, seed)
 
     def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
         return {"samples.sdf": records(self.read_all(samples.examples))}

@@ -64,9 +64,13 @@ class States:
 
     def read(self, paths: Sequence[Path]) -> Batch:
         """Return a user's own molecules or fragments as states, with null conditions."""
-        known, most = symbols(self.codec.elements), MAX_SIZE_RATIO * self.condition_sampler.largest
-        x, space = self.codec.encode(read_molecules(paths, self.data, known, most))
+        x, space = self.codec.encode(self.molecules(paths))
         return Batch(x, space, self.blank(space))
+
+    def molecules(self, paths: Sequence[Path]) -> list[Molecule]:
+        """Return a user's own molecules or fragments, of the elements and sizes that states can have."""
+        most = MAX_SIZE_RATIO * self.condition_sampler.largest
+        return read_molecules(paths, self.data, symbols(self.codec.elements), most)
 
     def region(self, text: str, given: Batch) -> Tensor:
         """Return which atoms of each molecule a SMARTS pattern or a list of atom numbers selects.

@@ -1,35 +1,36 @@
-"""Judge data sets of samples by what a classifier learns of them: `polydiff augment RUN ... --judge 5,20,80`.
+"""Judge data sets of samples by what a small model learns of them: `polydiff augment RUN ... --judge 5,20,80`.
 
-For each k, a small model is trained on k real examples of each class, with and without plain augmentation, and with and
-without synthetic ones, and tested on held-out real examples. A generator that saw more real examples than the
-classifier is given would bring them in through the back door: so each k needs a run that was trained with
-`data.per_class` of at most k, and the classifier is given the same choice (`data.subset`), which contains all that the
-run saw. Of several runs that fit, those with the most examples are taken; if they are several, such as with different
-subsets, seeds are dealt out to them.
+For each k, a small model is trained on k real examples of each class, or k in all if there are no classes, with and
+without plain augmentation, and with and without synthetic ones, and tested on held-out real examples. A generator that
+saw more real examples than this model is given would bring them in through the back door: so each k needs a run that
+was trained with `data.per_class` of at most k, and the small model is given the same choice (`data.subset`), which
+contains all that the run saw. Of several runs that fit, those with the most examples are taken; if they are several,
+such as with different subsets, seeds are dealt out to them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polydiff.augmenting.augment import with_class
 from polydiff.augmenting.folder import SYNTHETIC
-from polydiff.augmenting.verdict import ERRORS, WAYS, Scores, best, verdict
+from polydiff.augmenting.results import Judged
+from polydiff.augmenting.verdict import WAYS
 from polydiff.contract.data.augmenting import JudgesData, WritesData
+from polydiff.contract.data.identity import digest_of
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Samples
 from polydiff.core.conditions import ANY
 from polydiff.core.streams import stream_seed
 from polydiff.gallery.names import MANIFEST
-from polydiff.metrics.standard_error import mean
 from polydiff.model.model import Model
 from polydiff.run.parents import open_parent
 from polydiff.support.errors import UserError
-from polydiff.support.files import json_number, read_json
+from polydiff.support.files import read_json
 from polydiff.support.progress import counted
 from polydiff.support.protocols import provides
 
@@ -60,45 +61,11 @@ class Generated:
         return None if None in seen else max(n for n in seen if n is not None)
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What was learned with k real examples of each class.
-
-    Arguments:
-        k: Number of real examples of each class.
-        runs: Runs whose samples were used.
-        measure: What was measured.
-        augmentation: How examples are changed, in words.
-        synthetic: Number of synthetic examples of a run.
-        scores: Values for each seed, by the name of the way to train.
-    """
-
-    k: int
-    runs: Sequence[str]
-    measure: str
-    augmentation: str
-    synthetic: int
-    scores: Scores
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all values with means, standard errors and the verdict, as JSON."""
-        numbers = {name: mean(values) for name, values in self.scores.items()}
-        return {
-            **asdict(self),
-            "mean": {name: json_number(number.value) for name, number in numbers.items()},
-            "standard_error": {name: json_number(number.error) for name, number in numbers.items()},
-            "interval": f"mean ± {ERRORS:g} standard errors",
-            "best_without": best(self.scores, False),
-            "best_with": best(self.scores, True),
-            "verdict": verdict(self.scores),
-        }
-
-
 def check(ks: Sequence[int], runs: Sequence[tuple[str, Model]]) -> None:
     """Raise UserError unless each k has a run that saw no more real examples, and data of which k can be judged.
 
     Arguments:
-        ks: Numbers of real examples of each class.
+        ks: Numbers of real examples.
         runs: Name and model of each run.
     """
     for name, model in runs:
@@ -120,14 +87,14 @@ def different(a: Model, b: Model) -> str:
 
 
 def judge_of(name: str, model: Model) -> JudgesData:
-    """Return the domain of a model as what judges data; raise UserError if it cannot, or has no classes."""
+    """Return the domain of a model as what judges data; raise UserError if it cannot, or has nothing to learn."""
     domain = model.domain
     if not provides(domain, JudgesData):
         raise UserError(
-            f"The domain {model.config.domain} cannot judge examples: it lacks `learned`, `read_data`, `learns` and "
-            "`plain_augmentation` (`polydiff.contract.data.augmenting.JudgesData`). Leave --judge out."
+            f"The domain {model.config.domain} cannot judge examples: it lacks `learned`, `read_data`, `learns`, "
+            "`better` and `plain_augmentation` (`polydiff.contract.data.augmenting.JudgesData`). Leave --judge out."
         )
-    if provides(domain, WritesData) and not domain.class_condition:
+    if not domain.learns:
         raise UserError(f"--judge trains a classifier, and {name} has no classes. Leave --judge out.")
     return domain
 
@@ -142,9 +109,10 @@ def chosen_runs(k: int, runs: Sequence[Generated]) -> list[Generated]:
     if not fitting:
         seen = ", ".join(f"{run.name}: {run.per_class or 'all'}" for run in runs)
         domain = runs[0].model.config.domain
+        examples = "real examples of each class" if has_classes(runs[0].model.domain) else "real examples"
         raise UserError(
-            f"--judge {k}: a run must have been trained on at most {k} real examples of each class, or its samples "
-            f"hold more real data than the classifier is given ({seen}). Train one: polydiff train --domain {domain} "
+            f"--judge {k}: a run must have been trained on at most {k} {examples}, or its samples hold more real data "
+            f"than the model that judges is given ({seen}). Train one: polydiff train --domain {domain} "
             f"data.per_class={k}"
         )
     most = max(run.per_class or 0 for run in fitting)
@@ -155,7 +123,7 @@ def judge(ks: Sequence[int], runs: Sequence[Generated], seeds: int = SEEDS) -> l
     """Return what is learned with each number of real examples, with progress.
 
     Arguments:
-        ks: Numbers of real examples of each class.
+        ks: Numbers of real examples.
         runs: Runs with the data sets of their samples.
         seeds: Number of trainings of each way, at least 2.
     """
@@ -163,7 +131,7 @@ def judge(ks: Sequence[int], runs: Sequence[Generated], seeds: int = SEEDS) -> l
 
 
 def judged(k: int, runs: Sequence[Generated], seeds: int) -> Judged:
-    """Return what is learned with k real examples of each class; arguments as of `judge`."""
+    """Return what is learned with k real examples; arguments as of `judge`."""
     used = chosen_runs(k, runs)[:seeds]
     domains = [domain_with(run.model, k) for run in used]
     sets = [
@@ -180,9 +148,23 @@ def judged(k: int, runs: Sequence[Generated], seeds: int) -> Judged:
         given = [real] * way.real + [synthetic] * way.synthetic
         value = domain.learned(given, stream_seed(seed, "augment/judge", k), way.augmented)
         if math.isnan(value):
-            raise UserError(f"--judge {k}: no held-out example has a class, so nothing can be judged.")
+            raise UserError(f"--judge {k}: no held-out example has a label, so nothing can be judged.")
         scores.setdefault(name, []).append(value)
-    return Judged(k, [run.name for run in used], first.learns, first.plain_augmentation, len(sets[0][1]), scores)
+    return Judged(
+        k,
+        has_classes(first),
+        {run.name: digest_of([(run.folder / MANIFEST).read_text(encoding="utf-8")]) for run in used},
+        first.learns,
+        first.better,
+        first.plain_augmentation,
+        len(sets[0][1]),
+        scores,
+    )
+
+
+def has_classes(domain: object) -> bool:
+    """Return whether the examples of a domain have classes, so that numbers of examples are those of each class."""
+    return provides(domain, WritesData) and bool(domain.class_condition)
 
 
 def domain_with(model: Model, k: int) -> Any:

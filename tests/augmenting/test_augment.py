@@ -252,14 +252,26 @@ def test_data_sets_of_several_runs_are_not_put_into_one(
     assert files(out) == before
 
 
-def test_only_the_judge_needs_classes(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, run = tmp_path / "more", str(small_runs / "molecule")
+def test_only_the_judge_of_images_needs_classes(
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(polydiff.load(small_runs / "image").domain), "class_condition", "")
+    out, run = tmp_path / "more", str(small_runs / "image")
     words = ["augment", run, "-o", str(out), "--per-class", "3"]
     assert main([*words, "--judge", "5"]) == 2
-    assert "cannot judge examples" in capsys.readouterr().err
+    assert "--judge trains a classifier, and image has no classes" in capsys.readouterr().err
     assert not out.exists()
-    main(words)  # two steps of training give no molecules
-    assert "judge" not in capsys.readouterr().err
+    assert main(words) == 0
+    assert manifest(out)["counts"]["synthetic"] == 3
+
+
+def test_the_judge_of_molecules_counts_all_of_them(
+    small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, run = tmp_path / "more", str(small_runs / "molecule")
+    assert main(["augment", run, "-o", str(out), "--per-class", "3", "--judge", "5"]) == 2
+    assert "must have been trained on at most 5 real examples, or its samples" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_domain_without_the_ability_is_an_error_that_names_it(
@@ -275,7 +287,7 @@ def test_a_domain_without_the_ability_is_an_error_that_names_it(
     ("words", "message"),
     [
         (["--judge", "5"], "--judge 5: a run must have been trained on at most 5 real examples of each class"),
-        (["--judge", "5,x"], "--judge 5,x should be numbers of real examples of each class"),
+        (["--judge", "5,x"], "--judge 5,x should be numbers of real examples"),
         (["--cond", "label=12"], "label"),
     ],
 )

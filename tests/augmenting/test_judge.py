@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from polydiff.augmenting.augment import augment
 from polydiff.augmenting.judge import Generated, check, chosen_runs, judge
 from polydiff.augmenting.verdict import WAYS, verdict
 from polydiff.cli import main
+from polydiff.cli.printing.augmentation import judged_table
 from polydiff.metrics.standard_error import mean
 from polydiff.model.model import Model
 from polydiff.support.errors import UserError
@@ -52,6 +54,30 @@ def test_a_useless_generator_is_no_gain(tmp_path: Path, cloud_domains: None) -> 
     assert verdict(found.scores).startswith("no gain")
 
 
+class Errors(Clouds):
+    """Points whose classes are judged by the share of errors, without changes of examples."""
+
+    better, plain_augmentation = "lower", ""
+
+    def learned(self, sets: Any, seed: int, augmented: bool) -> float:
+        return 1 - super().learned(sets, seed, augmented)
+
+
+def test_of_errors_the_lower_is_better_and_ways_without_changes_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(judging, "domain_with", lambda model, k: Errors(clouds(), k))
+    found = judge([5], [generated(tmp_path, cloud_model(), 400)])[0]
+    assert list(found.scores) == ["real", "real + synthetic", "synthetic"]
+    assert mean(found.scores["synthetic"]).value < mean(found.scores["real"]).value - 0.03
+    assert found.verdict == "gain"
+    judged_table([found])
+    shown = capsys.readouterr().out
+    assert "over 5 seeds; lower is better" in shown
+    assert "with synthetic examples lies below that without." in shown
+    assert "augmented" not in shown
+
+
 def test_the_real_examples_are_those_that_the_run_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
     domain = Clouds(clouds(), 5)
@@ -85,6 +111,15 @@ def test_a_run_that_saw_more_real_examples_is_refused() -> None:
         check([20], [("whole", cloud_model(**{"data.per_class": None}))])
 
 
+def test_a_domain_that_cannot_judge_is_an_error_that_names_what_it_lacks() -> None:
+    class Mute(Clouds):
+        learned = None  # type: ignore[assignment] # withdrawn
+
+    model = replace(cloud_model(), domain=Mute(clouds(), 5))
+    with pytest.raises(UserError, match=r"cannot judge examples: it lacks `learned`, `read_data`, `learns`, `better`"):
+        check([5], [("mute", model)])
+
+
 def test_runs_of_other_data_cannot_be_compared() -> None:
     with pytest.raises(UserError, match=r"a and b differ in data\.size"):
         check([5], [("a", cloud_model()), ("b", cloud_model(**{"data.size": 16}))])
@@ -92,7 +127,7 @@ def test_runs_of_other_data_cannot_be_compared() -> None:
 
 def test_several_runs_of_one_number_share_the_seeds(tmp_path: Path, cloud_domains: None) -> None:
     runs = [generated(tmp_path, cloud_model(), 2, f"run{i}") for i in range(2)]
-    assert judge([5], runs, seeds=3)[0].runs == ["run0", "run1"]
+    assert list(judge([5], runs, seeds=3)[0].runs) == ["run0", "run1"]
 
 
 def test_the_command_prints_the_table(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,11 +139,19 @@ def test_the_command_prints_the_table(small_runs: Path, tmp_path: Path, capsys: 
         patch.setattr("polydiff.domains.image.metrics.learned.STEPS", 3)
         assert main(words) == 0
     shown = capsys.readouterr().out
-    assert "accuracy of a classifier on 359 held-out images, mean ± standard error over 5 seeds" in shown
+    assert (
+        "accuracy of a classifier on 359 held-out images, mean ± standard error over 5 seeds; higher is better" in shown
+    )
     for name in (*WAYS, "5 real a class", "6 real a class"):
         assert name in shown
     saved = json.loads((tmp_path / "more" / "judge.json").read_text())
     assert [one["k"] for one in saved] == [5, 6]
+    assert [list(one["runs"]) for one in saved] == [["run5"], ["run5"]]
     for one in saved:
         assert f"{one['k']}: {one['verdict']}." in shown
+        assert one["seeds"] == 5
         assert one["mean"] == {name: pytest.approx(sum(v) / 5) for name, v in one["scores"].items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("polydiff.domains.image.metrics.learned.STEPS", 3)
+        assert main([*words[:-1], "7"]) == 0
+    assert [one["k"] for one in json.loads((tmp_path / "more" / "judge.json").read_text())] == [5, 6, 7]

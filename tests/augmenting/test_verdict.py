@@ -69,6 +69,18 @@ def test_ways_are_all_combinations_that_differ() -> None:
     assert all(way.real or way.synthetic for way in WAYS.values())
 
 
+@pytest.mark.parametrize("with_synthetic", [(1, 2, 3), (4, 4, 5), (2, 2, 2), (0, 3, 1), (9, 9, 8)])
+def test_of_errors_the_lower_is_better(with_synthetic: tuple[float, ...]) -> None:
+    """The verdict on errors is that on the same numbers with another sign, and the best way has the smallest."""
+    given = scores(real=(3, 4, 4), augmented=(5, 6, 7), mixed=with_synthetic, synthetic=(20, 30, 40))
+    negative = {name: [-value for value in values] for name, values in given.items()}
+    assert verdict(given, "lower") == verdict(negative)
+    assert [best(given, synthetic, "lower") for synthetic in (True, False)] == ["real + synthetic", "real"]
+    assert verdict(scores(real=(3, 3, 3), synthetic=(2, 2, 2)), "lower") == "gain"
+    assert verdict(scores(real=(3, 3, 3), synthetic=(4, 4, 4)), "lower") == "no gain: worse"
+    assert verdict(scores(real=(3, 3, 3), synthetic=(3, 3, 3)), "lower") == "no gain"
+
+
 @pytest.mark.parametrize("n", [5])
 def test_equal_laws_are_called_a_gain_about_once_in_a_hundred(n: int) -> None:
     """Of 4,000 pairs of normal scores of one law, 1 % have intervals apart, within 3 standard errors of that share."""

@@ -33,7 +33,7 @@ def clouds() -> GaussianMixture:
 class Clouds(Points):
     """Points of a mixture as a domain with k training examples of each class, which are written as lines of JSON."""
 
-    class_condition, learns, plain_augmentation = "label", "accuracy of nearest means", "moved"
+    class_condition, learns, better, plain_augmentation = "label", "accuracy of nearest means", "higher", "moved"
 
     def __init__(self, mixture: GaussianMixture, per_class: int, test: int = 4000) -> None:
         super().__init__(mixture, {"train": 2 * per_class, "test": test})

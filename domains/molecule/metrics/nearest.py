@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import numpy as np
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.rdBase import BlockLogs
@@ -74,10 +75,26 @@ class Search:
 
 def fingerprint(key: str) -> Any:
     """Return the Morgan fingerprint of a molecule, given its key."""
+    return generator().GetFingerprint(molecule_of(key))
+
+
+def fragment_counts(key: str) -> np.ndarray:
+    """Return how often each fragment occurs in a molecule, given its key, uint32 (BITS,)."""
+    counts: np.ndarray = generator().GetCountFingerprintAsNumPy(molecule_of(key))
+    return counts
+
+
+def generator() -> Any:
+    """Return what finds the fragments of molecules."""
+    return rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
+
+
+def molecule_of(key: str) -> Any:
+    """Return the RDKit molecule of a key."""
     with BlockLogs():
         mol = Chem.MolFromSmiles(key)
         if mol is None:  # the key of a molecule without valences that fit
             mol = Chem.MolFromSmiles(key, sanitize=False)
             mol.UpdatePropertyCache(strict=False)
             Chem.FastFindRings(mol)
-    return rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS).GetFingerprint(mol)
+    return mol

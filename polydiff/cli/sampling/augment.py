@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,14 +17,11 @@ from polydiff.gallery.names import MANIFEST
 from polydiff.gallery.progress import DrawingProgress
 from polydiff.run.folder import is_pipeline
 from polydiff.support.errors import UserError
-from polydiff.support.files import new_folder, write_atomic
+from polydiff.support.files import new_folder
 from polydiff.support.signals import exit_code
 
 if TYPE_CHECKING:
     from polydiff.model.model import Model
-
-JUDGED = "judge.json"
-"""File of what was learned from a data set, in the folder of -o."""
 
 
 def augment(words: Sequence[str]) -> int:
@@ -33,6 +29,7 @@ def augment(words: Sequence[str]) -> int:
     args = read_augment(words)
     from polydiff.augmenting.augment import able
     from polydiff.augmenting.judge import Generated, check, judge
+    from polydiff.augmenting.results import FILE, entries, save
     from polydiff.model.model import Model
 
     runs = {name: Model.load(run, weights=args.weights, ema=args.ema) for name, run in named(args.runs).items()}
@@ -40,6 +37,7 @@ def augment(words: Sequence[str]) -> int:
         able(model)
     if args.judge:
         check(args.judge, list(runs.items()))
+        entries(args.output / FILE)  # raises if it is something else
     folders = folders_for(args.output, list(runs))
     try:
         for (name, model), run in zip(runs.items(), args.runs, strict=True):
@@ -50,7 +48,7 @@ def augment(words: Sequence[str]) -> int:
         return exit_code(error)
     if args.judge:
         found = judge(args.judge, [Generated(name, model, folders[name]) for name, model in runs.items()])
-        write_atomic(args.output / JUDGED, json.dumps([one.as_json() for one in found], indent=1) + "\n")
+        save(args.output / FILE, found)
         judged_table(found)
     print(args.output)
     return 0
@@ -61,7 +59,7 @@ def read_augment(words: Sequence[str]) -> argparse.Namespace:
     parser = sampling_parser(
         "augment",
         "Write a data set of samples to train on, without near copies of training examples, and judge whether a "
-        "classifier learns more with it.",
+        "small model learns more with it.",
         n=None,
         run_nargs="+",
     )
@@ -76,8 +74,8 @@ def read_augment(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--mix", action="store_true", help="add the training examples of the run")
     parser.add_argument(
         "--judge", metavar="K,...", default="",
-        help="train classifiers on K real examples of each class, without and with the samples, and print what they "
-        "learn; needs a run with data.per_class of at most K for each",
+        help="train small models on K real examples of each class, or in all if there are no classes, without and with "
+        "the samples, and print what they learn; needs a run with data.per_class of at most K for each",
     )  # fmt: skip
     args = parser.read(words)
     args.runs, args.run = args.run, args.run[0]
@@ -92,7 +90,7 @@ def read_numbers(text: str) -> list[int]:
     """Return the numbers of --judge, ascending; [] if it is not given."""
     parts = text.split(",") if text else []
     if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UserError(f"--judge {text} should be numbers of real examples of each class, such as 5,20,80.")
+        raise UserError(f"--judge {text} should be numbers of real examples, such as 5,20,80.")
     return sorted({int(part) for part in parts})
 
 

@@ -38,12 +38,18 @@ class JudgesData(Protocol):
     """A domain that judges examples by what a small model learns from them, for `polydiff augment --judge`.
 
     Attributes:
-        learns: What is measured, such as "accuracy of a classifier on 359 held-out images"; more is better.
-        plain_augmentation: What the label-preserving changes are that its augmentation makes; "" if it has none.
+        learns: What is measured, such as "accuracy of a classifier on 359 held-out images"; "" if the data have nothing
+            to learn, such as images without classes.
+        better: "higher" if more of it is better, such as accuracy, or "lower", such as an error.
+        plain_augmentation: What the label-preserving changes are that its augmentation makes; "" if it has none, and
+            the ways to train that need it are left out.
     """
 
     @property
     def learns(self) -> str: ...
+
+    @property
+    def better(self) -> str: ...
 
     @property
     def plain_augmentation(self) -> str: ...
@@ -52,11 +58,12 @@ class JudgesData(Protocol):
         """Return examples that `WritesData.write_data` wrote, with their conditions as `Domain.describe` words them."""
 
     def learned(self, sets: Sequence[Samples], seed: int, augmented: bool) -> float:
-        """Train a small model on examples, and return how good it is on all held-out examples.
+        """Train a small model on examples, and return what `learns` measures; NaN if no held-out example has a label.
 
         Arguments:
             sets: Sets of labelled examples, such as real and synthetic ones. Each has the same share in training,
-                however large it is, and the number of training steps does not depend on them.
-            seed: Of the initial weights, the order of the examples and their changes.
+                however large it is, and the number of training steps, if there are any, does not depend on them. The
+                same objects are given to many trainings.
+            seed: Of the initial weights, the order or weights of the examples, and their changes.
             augmented: Whether training examples are changed at random, as `plain_augmentation` says.
         """
