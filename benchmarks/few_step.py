@@ -44,7 +44,7 @@ UNIT = EXACT.moved(torch.zeros(2), 1 / EXACT.sigma_data)
 DENOISING = {"loss.times": "log_normal", "loss.times_options": {"mean": -0.4, "std": 1.2}, "sample.sampler": "euler"}
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "denoising": DENOISING,
-    **{name: OBJECTIVES[name].suits for name in ("ect", "shortcut")},
+    **{name: OBJECTIVES[name].suits for name in ("ect", "shortcut", "mean_flow")},
 }
 BATCH, SAMPLES = 256, 8000
 

@@ -1,4 +1,4 @@
-r"""The size of a sampler's step as a condition of the network, for shortcut models (`objective.shortcut`).
+r"""The size of a sampler's step as a condition of networks that are trained on jumps (`objective.jumps`).
 
 A step of length d in flow time t = s / (1 + s) is the share d / T of the way, where T is the flow time of the
 schedule's highest noise level. The network's condition "_step" is log_2(d / T), or NaN ("not given") for steps of
@@ -27,10 +27,10 @@ Number = TypeVar("Number", float, Tensor)
 
 @dataclass(frozen=True, eq=False)
 class StepSize(Wrapper):
-    """A shortcut denoiser whose condition "_step" is the size of the sampler's step.
+    """A denoiser whose condition "_step" is the size of the sampler's step.
 
     Arguments:
-        denoiser: The wrapped denoiser, trained by `polydiff.gaussian.objective.shortcut.Shortcut`.
+        denoiser: The wrapped denoiser, trained by an objective of `polydiff.gaussian.objective.jumps`.
         rows: The sampler's plan; most exact with the spacing "flow" and a power of 2 of steps, as in training.
         finest: The number of equal steps from which the step size is "not given"; the same as in training.
     """

@@ -170,6 +170,7 @@ FEW: dict[str, Any] = {"train.steps": 6, "train.checkpoint_every": 3}
         ("image", "shortcut"),
         ("molecule", "ect"),
         ("molecule", "shortcut"),
+        ("image", "mean_flow"),
         pytest.param("image", "ect", marks=pytest.mark.slow),
         pytest.param("audio", "shortcut", marks=pytest.mark.slow),
     ],
@@ -183,7 +184,7 @@ def test_a_few_step_run_that_was_interrupted_ends_with_the_same_bits(
         tiny(domain, tmp_path / "cut", stop_at(4), **words)
     resume(tmp_path / "cut")
     assert_same_run(whole, tmp_path / "cut")
-    assert Model.load(whole).plan().sampler == {"ect": "consistency", "shortcut": "shortcut"}[objective]
+    assert Model.load(whole).plan().sampler == ("consistency" if objective == "ect" else "shortcut")
 
 
 @pytest.fixture(scope="module")
@@ -299,8 +300,8 @@ def test_an_objective_sets_defaults_that_settings_override(tmp_path: Path) -> No
     check_names(config)
 
 
-@pytest.mark.parametrize("old", ["ect", "shortcut", "hybrid", "vlb"])
-@pytest.mark.parametrize("new", ["denoising", "ect", "shortcut"])
+@pytest.mark.parametrize("old", ["ect", "shortcut", "mean_flow", "hybrid", "vlb"])
+@pytest.mark.parametrize("new", ["denoising", "ect", "shortcut", "mean_flow"])
 def test_what_suited_an_objective_leaves_with_it(old: str, new: str, tmp_path: Path) -> None:
     """A resolved configuration of one objective, and another on the command line: as if that had been said at first."""
     path = tmp_path / "config.resolved.yaml"
@@ -342,7 +343,7 @@ def test_an_objective_of_ones_own_declares_its_defaults_and_its_rules(monkeypatc
     )
     for more, said in (
         ({"target": "edm"}, "loss.objective=mine needs target=v or flow."),
-        ({"backbone.step_size": "true"}, "only loss.objective=shortcut trains it, not mine"),
+        ({"backbone.step_size": "true"}, "only loss.objective=mean_flow or shortcut trains it, not mine"),
         ({"loss.objective_options.powr": "2"}, "Did you mean 'power'"),
     ):
         with pytest.raises(UserError, match=said):
@@ -354,8 +355,8 @@ def test_an_objective_of_ones_own_declares_its_defaults_and_its_rules(monkeypatc
     [
         ({"loss.objective": "ect", "target": "x0"}, "needs D\\(x, 0\\) = x"),
         ({"loss.objective": "shortcut", "backbone.step_size": "false"}, "needs backbone.step_size=true"),
-        ({"backbone.step_size": "true"}, "only loss.objective=shortcut trains it, not denoising"),
-        ({"sample.sampler": "shortcut"}, "sample.sampler=shortcut needs loss.objective=shortcut"),
+        ({"backbone.step_size": "true"}, "only loss.objective=mean_flow or shortcut trains it, not denoising"),
+        ({"sample.sampler": "shortcut"}, "sample.sampler=shortcut needs loss.objective=shortcut or mean_flow"),
         ({"loss.objective": "ect", "loss.objective_options": "{q: 0.5}"}, "ect needs q > 1"),
         ({"loss.objective": "shortcut", "loss.objective_options": "{finest: 100}"}, "power of 2"),
         ({"loss.objective": "shortcuts"}, "Did you mean 'shortcut'"),
@@ -400,6 +401,6 @@ def test_few_steps_suffice_where_one_step_of_denoising_does_not(monkeypatch: pyt
     few_step = importlib.import_module("few_step")
     found = {name: few_step.measure(name, 1200, hidden=96) for name in few_step.METHODS}
     assert found["denoising"][1] > 0.8
-    for name in ("ect", "shortcut"):
+    for name in ("ect", "shortcut", "mean_flow"):
         assert found[name][1] < 0.2
         assert found[name][2] < 0.15

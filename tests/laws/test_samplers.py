@@ -32,6 +32,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "dpmpp_2s-ancestral": {"sampler": "dpmpp_2s", "eta": 0.5},
     "dpmpp_2m": {"sampler": "dpmpp_2m"},
     "dpmpp_2m_sde": {"sampler": "dpmpp_2m_sde"},
+    "dpmpp_2m_sde-window": {"sampler": "dpmpp_2m_sde", "high": 1.0},
     "dpmpp_3m_sde": {"sampler": "dpmpp_3m_sde"},
     "sa_solver": {"sampler": "sa_solver"},
     "sa_solver-window": {"sampler": "sa_solver", "tau": 0.5, "low": 0.05, "high": 5.0},

@@ -41,7 +41,7 @@ class BackboneConfig(Section):
     name: str
     """Name of the backbone, the network's architecture."""
     step_size: bool = False
-    """Whether the network is conditioned on the sampler's step size; the objective shortcut requires it."""
+    """Whether the network is conditioned on the sampler's step size; the objectives shortcut and mean_flow need it."""
     self_condition: bool = False
     """Whether the network is conditioned on its previous estimate; every second training step trains for it."""
     text: TextConfig = TextConfig()

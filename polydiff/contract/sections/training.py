@@ -51,7 +51,7 @@ class LossConfig(Section):
     """The loss: objective, norm, weighting and distribution of noise levels."""
 
     objective: str = "denoising"
-    """Training objective: denoising, ect, shortcut or another of docs/few_step.md and docs/likelihood.md."""
+    """Training objective: denoising, ect, shortcut, mean_flow or another of docs/few_step.md and docs/likelihood.md."""
     objective_options: Numbers = {}
     """Options of the objective, such as {q: 2}."""
     norm: str = "l2"

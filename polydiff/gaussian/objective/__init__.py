@@ -1,14 +1,15 @@
 """Objectives: what training minimises for a denoiser.
 
 `base` holds the interface, the registry `OBJECTIVES` and the default: denoising by a loss of `polydiff.gaussian.loss`.
-`easy_consistency` and `shortcut` train few-step models, `variational` trains the variational bound and the variance of
-the reverse steps.
+`easy_consistency`, `shortcut` and `mean_flow` train few-step models (`jumps` is what the last two share), `variational`
+trains the variational bound and the variance of the reverse steps.
 """
 
 from polydiff.core.objective import Moment as Moment
 from polydiff.core.objective import Objective as Objective
 from polydiff.core.objective import Outcome as Outcome
 from polydiff.gaussian.objective import easy_consistency as easy_consistency
+from polydiff.gaussian.objective import mean_flow as mean_flow
 from polydiff.gaussian.objective import shortcut as shortcut
 from polydiff.gaussian.objective import variational as variational
 from polydiff.gaussian.objective.base import OBJECTIVES as OBJECTIVES

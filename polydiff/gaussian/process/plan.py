@@ -22,7 +22,7 @@ from polydiff.gaussian.denoise import Denoise
 from polydiff.gaussian.forward import at_data_spread
 from polydiff.gaussian.guidance.guided import Guided, calls
 from polydiff.gaussian.guidance.method import Method
-from polydiff.gaussian.objective.shortcut import Shortcut
+from polydiff.gaussian.objective.jumps import Jumping
 from polydiff.gaussian.process.checks import check_sampling
 from polydiff.gaussian.process.try_sampling import try_guidance, try_plan
 from polydiff.gaussian.sampling.diagnose import describe_failure, within_limit
@@ -131,7 +131,7 @@ class GaussianPlan:
         network: Denoise = in_precision(model, self.how.precision, draw.compile)
         if self.how.sampler != "shortcut" or not model.config.backbone.step_size:
             return network
-        finest = model.config.loss.objective_options.get("finest", Shortcut.finest)
+        finest = model.config.loss.objective_options.get("finest", Jumping.finest)
         return StepSize(network, self.rows, int(finest))
 
     def method(self) -> Method:
@@ -156,7 +156,9 @@ def plan_of(model: Trained, how: SampleConfig, start: float | None = None) -> Ga
     if how.guidance != 1:
         plan.method()
     if how.sampler == "shortcut" and not model.config.backbone.step_size:
-        raise UserError("The sampler shortcut needs a run with loss.objective=shortcut. Use ddim or dpmpp_2m here.")
+        raise UserError(
+            "The sampler shortcut needs a run with loss.objective=shortcut or mean_flow. Use ddim or dpmpp_2m here."
+        )
     return plan
 
 

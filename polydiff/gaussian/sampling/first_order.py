@@ -71,7 +71,7 @@ def euler(levels: Sequence[float]) -> list[Row]:
     Rule(
         "backbone.step_size",
         (True,),
-        "needs loss.objective=shortcut, which trains a network with step sizes. Use ddim or dpmpp_2m.",
+        "needs loss.objective=shortcut or mean_flow, which train a network with step sizes. Use ddim or dpmpp_2m.",
     )
 )
 def shortcut(levels: Sequence[float]) -> list[Row]:

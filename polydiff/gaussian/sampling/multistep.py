@@ -118,30 +118,38 @@ def dpmpp_3m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
 
 
 @SAMPLERS.register("dpmpp_2m")
-def dpmpp_2m(levels: Sequence[float], eta: float = 0.0) -> list[Row]:
+def dpmpp_2m(levels: Sequence[float], eta: float = 0.0, high: float = math.inf) -> list[Row]:
     """Return the rows of DPM-Solver++(2M) (Lu et al., 2022, https://arxiv.org/abs/2211.01095), order 2; eta > 0: SDE.
 
     x <- r x + (1 - r) ((1 + k) D_0 - k D_1), k = h / (2 h_before). The first step and the step to 0 are of order 1.
     For the SDE, r^{1 + eta} replaces r, and noise of standard deviation s_1 sqrt(1 - r^{2 eta}) is added.
+
+    Arguments:
+        levels: Noise levels.
+        eta: Share of new noise; 0: none, 1: the SDE of the diffusion.
+        high: Highest noise level from which a step adds noise; the steps before are those of the ODE. New noise lets
+            a network correct its errors at low levels, and at high ones lets it lose what the state has decided.
     """
     not_negative("eta", eta)
+    not_negative("high", high)
     rows: list[Row] = []
     before = math.inf
     for s0, s1 in pairwise(levels):
-        if eta:
+        noise = eta if s0 <= high else 0.0
+        if noise:
             check_falls(s0, s1, "eta=0")
         r = s1 / s0
         h = math.log(s0 / s1) if s1 > 0 else 0.0
-        k, a = h / (2 * before), r ** (1 + eta)
-        rows.append(Row(s0, a, ((1 - a) * (1 + k), -(1 - a) * k), s1 * math.sqrt(1 - r ** (2 * eta)), s1))
+        k, a = h / (2 * before), r ** (1 + noise)
+        rows.append(Row(s0, a, ((1 - a) * (1 + k), -(1 - a) * k), s1 * math.sqrt(1 - r ** (2 * noise)), s1))
         before = h
     return rows
 
 
 @SAMPLERS.register("dpmpp_2m_sde")
-def dpmpp_2m_sde(levels: Sequence[float], eta: float = 1.0) -> list[Row]:
+def dpmpp_2m_sde(levels: Sequence[float], eta: float = 1.0, high: float = math.inf) -> list[Row]:
     """Return the rows of SDE-DPM-Solver++(2M): `dpmpp_2m` with noise (Lu et al., 2022)."""
-    return dpmpp_2m(levels, eta)
+    return dpmpp_2m(levels, eta, high)
 
 
 @SAMPLERS.register("dpmpp_3m_sde")

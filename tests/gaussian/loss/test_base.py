@@ -161,7 +161,7 @@ def test_the_exact_denoiser_has_the_smallest_loss(target: str) -> None:
 
 @pytest.mark.parametrize("weighting", ["elbo", "sigmoid", "simple", "edm"])
 @pytest.mark.parametrize("times", ["uniform", "log_normal", "adaptive"])
-@pytest.mark.parametrize("objective", ["denoising", "ect", "shortcut", "hybrid", "vlb"])
+@pytest.mark.parametrize("objective", ["denoising", "ect", "shortcut", "mean_flow", "hybrid", "vlb"])
 def test_a_learned_schedule_is_allowed_where_it_is_trained(weighting: str, times: str, objective: str) -> None:
     words = {"loss.objective": objective, "loss.weighting": weighting, "loss.times": times}
     config = resolve("image", words={**words, "schedule": "learned", "target": "edm"}).config

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from polydiff.core.conditions import STEP, Condition
+from polydiff.core.objective import Moment
 from polydiff.core.space import Space, State
 from polydiff.core.streams import streams
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.loss.base import Loss
-from polydiff.gaussian.objective.shortcut import Jump, Shortcut
+from polydiff.gaussian.objective.jumps import Jump
+from polydiff.gaussian.objective.shortcut import Shortcut
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -29,10 +31,10 @@ def test_shortcut_has_no_gradient_at_the_exact_average_velocity(space: str) -> N
         objective = Shortcut(LOSS, share=0.5, finest=finest)
         n = 48
         grad = gradient(objective, average, SPACES[space](n))
-        jump, jumps = objective.jumps((torch.arange(n).double() + 0.5) / n, SCHEDULE), objective.shortcut_mask(n, 0)
+        jump, jumps = objective.jumps((torch.arange(n).double() + 0.5) / n, SCHEDULE), objective.jump_mask(n, 0)
         last = jumps & (jump.level == math.log2(finest) - 1)
         assert_close(grad[~last], torch.zeros(n - int(last.sum())).double(), atol=1e-9, rtol=0)
-        worst.append(grad[last & (jump.t > 3 * jump.d)].abs().max().item())
+        worst.append(grad[last & (jump.t > 1.5 * jump.size)].abs().max().item())
     assert worst[1] < worst[0] / 4
     bent = gradient(
         objective, lambda s, step: average(s, step) + torch.where(step.isnan(), 0.01, 0.0), SPACES[space](n)
@@ -65,7 +67,8 @@ def test_the_goal_is_the_mean_of_two_velocities() -> None:
     x_t = space.expand(1 - t) * x_0 + space.expand(t) * eps
     u_1 = velocity(x_t, t, step)
     u_2 = velocity(x_t - space.expand(d) * u_1, t - d, step)
-    goal = Shortcut(Loss()).goal(denoiser, x_0, eps, Jump(t, d, level), space, None)
+    moment = Moment(0, 1000, denoiser)
+    goal = Shortcut(Loss()).goal(denoiser, moment, x_0, eps, Jump(t, 2 * d, level), space, None)
     assert_close(goal, x_t - space.expand(t) * (u_1 + u_2) / 2, rtol=1e-10, atol=1e-10)
 
 
@@ -73,16 +76,16 @@ def test_the_goal_is_the_mean_of_two_velocities() -> None:
 def test_jumps_start_at_multiples_of_their_size_and_stay_on_the_way(power: int, n: int) -> None:
     objective = Shortcut(Loss(), finest=2**power)
     u = ((torch.arange(n * power).double() + 0.5) / (n * power)).clamp(1e-7, 1 - 1e-7)
-    t, d, level = objective.jumps(u, SCHEDULE)
-    assert_close((t / (2 * d)).round(), t / (2 * d))
-    assert bool((t - 2 * d > -1e-12).all())
+    t, size, level = objective.jumps(u, SCHEDULE)
+    assert_close((t / size).round(), t / size)
+    assert bool((t - size > -1e-12).all())
     assert bool((t <= TOP * (1 + 1e-12)).all())
     assert torch.bincount(level.long()).tolist() == [n] * power
 
 
 def test_the_share_of_self_consistency_is_spread_over_the_batch() -> None:
-    assert Shortcut(Loss()).shortcut_mask(12, 0).nonzero()[:, 0].tolist() == [2, 6, 10]
-    assert Shortcut(Loss(), share=0.5).shortcut_mask(64, 5).sum() == 32
+    assert Shortcut(Loss()).jump_mask(12, 0).nonzero()[:, 0].tolist() == [2, 6, 10]
+    assert Shortcut(Loss(), share=0.5).jump_mask(64, 5).sum() == 32
     for options in ({"share": 1.0}, {"share": 0.0}, {"finest": 100}, {"finest": 1}):
         with pytest.raises(ValueError, match=r"share must|finest must"):
             Shortcut(Loss(), **options)  # type: ignore[arg-type]
@@ -92,7 +95,7 @@ def test_the_share_of_self_consistency_is_spread_over_the_batch() -> None:
 def test_the_share_is_right_over_steps_at_every_place_of_any_batch(n: int, share: float) -> None:
     """The discrepancy of 1000 steps by the golden ratio is below 3 log(1000) / 1000; a step is off by less than 1."""
     objective, steps = Shortcut(Loss(), share=share), 1000
-    chosen = torch.stack([objective.shortcut_mask(n, step) for step in range(steps)]).double()
+    chosen = torch.stack([objective.jump_mask(n, step) for step in range(steps)]).double()
     assert_close(chosen.mean(0), torch.full((n,), share).double(), atol=0.02, rtol=0)
     assert bool(((chosen.sum(1) - n * share).abs() < 1.001).all())
-    assert torch.equal(objective.shortcut_mask(n, 7), objective.shortcut_mask(n, 7))
+    assert torch.equal(objective.jump_mask(n, 7), objective.jump_mask(n, 7))

@@ -19,6 +19,17 @@ def test_dpmpp_2m_has_the_published_coefficients() -> None:
         assert pytest.approx((phi * (1 + half), -phi * half), rel=1e-12) == row.B
 
 
+def test_dpmpp_2m_adds_noise_up_to_a_level() -> None:
+    """Above it the rows are those of the ODE, from it on those of the SDE: they do not depend on each other."""
+    levels = [10.0, 4.0, 1.0, 0.2, 0.1]
+    ode, sde = SAMPLERS["dpmpp_2m"](levels), SAMPLERS["dpmpp_2m_sde"](levels)
+    assert list(SAMPLERS["dpmpp_2m_sde"](levels, high=1.0)) == [*ode[:2], *sde[2:]]
+    assert list(SAMPLERS["dpmpp_2m_sde"](levels, high=0.0)) == list(ode)
+    assert sde[2].C > 0 == ode[2].C
+    with pytest.raises(ValueError, match="high must not be negative"):
+        SAMPLERS["dpmpp_2m_sde"](levels, high=-1.0)
+
+
 def test_dpmpp_3m_weights_the_second_difference_by_phi_3() -> None:
     """x_t = r x + phi_1 D_0 + phi_2 D1 + 2 phi_3 D2 for quadratic D(lambda): exact where the published one is not."""
     levels = [3.0, 2.0, 1.2, 0.5]
