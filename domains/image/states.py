@@ -111,7 +111,7 @@ class States:
             levels: Values that pixels of the data have, ascending.
         """
         if self.greys is not None:
-            return Units(x.double(), x.double(), torch.zeros(space.batch))
+            return Units(x - 0.5, x + 0.5, torch.zeros(space.batch))
         low, high = self.codec.bins(x, torch.tensor(levels, dtype=torch.float64))
         return Units(low, high, torch.zeros(space.batch))
 

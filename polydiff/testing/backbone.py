@@ -14,34 +14,40 @@ from torch import Tensor, nn
 
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import AUGMENT, Condition, given, is_known
-from polydiff.core.parts.letters import PAD, Letters
+from polydiff.core.parts.letters import Letters
+from polydiff.core.parts.manifolds import Manifold
+from polydiff.core.parts.product import Product
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.core.streams import stream, streams
 from polydiff.support.protocols import provides
+from polydiff.testing.parts.numbers import FlatParts, OfNumbers
 from polydiff.testing.space import close, hold
 
 LOG_SIGMAS = (-6.0, 0.0, 4.4)
 """Log noise levels of the checks, near s = 0.002, 1 and 80."""
 
 
-def check_backbone(backbone: nn.Module, space: Space, x: State, cond: Condition | None = None, seed: int = 0) -> None:
+def check_backbone(backbone: nn.Module, space: Any, x: Any, cond: Condition | None = None, seed: int = 0) -> None:
     """Check all rules for a backbone, called as backbone(x, log_sigma, space, cond).
 
     The checks run on a copy whose zero parameters are filled with small numbers. A network whose last layer starts at
-    zero would hide what it computes. A network of letters is checked through `OfLetters`.
+    zero would hide what it computes. A network of letters, of points of a manifold or of several parts is checked as
+    one of real numbers (`polydiff.testing.parts.numbers`).
 
     Arguments:
         backbone: The network to check; it is not changed.
-        space: Where x lives.
-        x: A state of about unit variance, or of letters, (R, ...).
+        space: Where x lives; a `Product` for states of several parts.
+        x: A state of about unit variance, or of letters, (R, ...); a mapping of parts.
         cond: Conditions, as the domain gives them; None: the backbone has none.
         seed: Seed of all random numbers.
 
     Raises:
         AssertionError: A rule is broken; the message states it.
     """
-    if provides(space, Letters):
-        backbone, x = OfLetters(backbone, space.letters), x.float()
+    if isinstance(space, Product):
+        space, x = FlatParts.of(space, x)
+    if isinstance(space, FlatParts) or provides(space, Letters) or provides(space, Manifold):
+        backbone, x = OfNumbers(backbone), x if x.is_floating_point() else x.float()
     network: nn.Module = awake(backbone, seed).eval()
     with torch.no_grad():
         if isinstance(network(x, levels(space, x), space, cond), tuple):
@@ -92,34 +98,6 @@ class Both(nn.Module):
         """
         f, v = self.backbone(x, log_sigma, space, cond)
         total: State = f + v
-        return total
-
-
-class OfLetters(nn.Module):
-    """A network of letters as one of real numbers, so that the checks of the latter apply: numbers are rounded.
-
-    Arguments:
-        backbone: Returns logits (R, ..., K) for letters (R, ...).
-        letters: K.
-    """
-
-    def __init__(self, backbone: nn.Module, letters: int) -> None:
-        super().__init__()
-        self.backbone, self.letters = backbone, letters
-
-    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return a weighted sum of the logits of each site, (R, ...).
-
-        Arguments:
-            x: Letters as real numbers, (R, ...).
-            log_sigma: What the process says of the noise level, (B,).
-            space: Where the letters live.
-            cond: Conditions; None: none.
-        """
-        f = self.backbone(x.round().long().clamp(PAD, self.letters - 1), log_sigma, space, cond)
-        expected = (*x.shape, self.letters)
-        hold(f.shape == expected, f"The logits have shape {tuple(f.shape)}, not {expected}.")
-        total: State = f @ torch.linspace(0.5, 1.5, self.letters, dtype=f.dtype, device=f.device)
         return total
 
 
@@ -191,7 +169,7 @@ def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condit
     base = network(x, levels(space, x), space, cond)
     for i in range(min(space.batch, 3)):
         one = torch.zeros(space.batch, dtype=x.dtype, device=x.device)
-        one[i] = 0.5
+        one[i] = 1  # less would be lost where letters are rounded
         moved = network(x + space.expand(one) * eps, levels(space, x), space, cond)
         change, size = sqnorm(space, moved - base), sqnorm(space, base)
         others = torch.arange(space.batch, device=x.device) != i
@@ -199,7 +177,8 @@ def check_samples_apart(network: nn.Module, space: Space, x: State, cond: Condit
             close(change[others], torch.zeros_like(change[others]), size[others]),
             f"Sample {i} changes the output of other samples of its batch.",
         )
-        hold(change[i] > 0, f"Sample {i} does not change its own output.")
+        changed = sqnorm(space, eps)[i] > 0  # a letter may be drawn again, and a sample may have no site
+        hold(change[i] > 0 or not changed, f"Sample {i} does not change its own output.")
 
 
 def check_order(network: nn.Module, space: Space, x: State, cond: Condition | None) -> None:
@@ -208,15 +187,32 @@ def check_order(network: nn.Module, space: Space, x: State, cond: Condition | No
     Arguments as in `check_backbone`.
     """
     order = torch.arange(space.batch, device=x.device).flip(0)
-    turned = reordered(space, order)
-    if turned is None or len(x) != space.batch:
+    turned = reordered_state(x, space, order)
+    if turned is None:
         return
+    y, other = turned
     levels_ = torch.linspace(-2, 2, space.batch, dtype=x.dtype, device=x.device)
     f = network(x, levels_, space, cond)
     c = None if cond is None else {name: value[order] for name, value in cond.items()}
-    g = network(x[order], levels_[order], turned, c)
-    gap = sqnorm(turned, f[order] - g)
-    hold(close(gap, torch.zeros_like(gap), sqnorm(turned, g)), "Samples in another order give other outputs.")
+    g = network(y, levels_[order], other, c)
+    moved = reordered_state(f, space, order)
+    assert moved is not None
+    gap = sqnorm(other, moved[0] - g)
+    hold(close(gap, torch.zeros_like(gap), sqnorm(other, g)), "Samples in another order give other outputs.")
+
+
+def reordered_state(x: State, space: Space, order: Tensor) -> tuple[State, Space] | None:
+    """Return states (B, ...), or such parts end to end, with their samples in another order; None if that fails."""
+    if not isinstance(space, FlatParts):
+        other = reordered(space, order)
+        return None if other is None or len(x) != space.batch else (x[order], other)
+    parts, spaces = space.divided(x), space.product.parts
+    found = {name: reordered_state(part, spaces[name], order) for name, part in parts.items()}
+    kept = {name: one for name, one in found.items() if one is not None}
+    if kept.keys() != found.keys():
+        return None
+    other, y = FlatParts.of(Product({n: own for n, (_, own) in kept.items()}), {n: own for n, (own, _) in kept.items()})
+    return y, other
 
 
 def reordered(space: Space, order: Tensor) -> Space | None:

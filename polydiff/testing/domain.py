@@ -20,6 +20,7 @@ from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition
 from polydiff.core.parts.letters import PAD, Letters
 from polydiff.core.parts.manifolds import Manifold
+from polydiff.core.parts.product import WHOLE, as_parts
 from polydiff.core.space import Batch, Measurement, sqnorm
 from polydiff.core.streams import streams
 from polydiff.parts.geodesic import OUTSIDE
@@ -29,8 +30,9 @@ from polydiff.support.protocols import provides
 from polydiff.testing.backbone import check_backbone
 from polydiff.testing.findings import Check, attempt
 from polydiff.testing.output import check_decode, check_judges, check_save, check_show
-from polydiff.testing.parts.manifold import OfManifold, check_manifold
-from polydiff.testing.space import check_space, close, hold
+from polydiff.testing.parts.manifold import check_manifold
+from polydiff.testing.parts.state import Part, check_alone, check_kernels, check_on_space, named, parts_of
+from polydiff.testing.space import check_space, hold
 from polydiff.testing.spec import check_spec
 from polydiff.testing.subject import Subject
 from polydiff.training.data import batches
@@ -75,20 +77,17 @@ def check_batches(subject: Subject) -> str:
     """Check that states are finite, lie on their space, and depend only on the example's index and generator."""
     for split in ("train", "test"):
         indices = range(min(subject.n, subject.domain.size(split)))
-        x, space, cond = subject.take(split, indices)
-        hold(space.batch == len(indices), f"A batch of {len(indices)} examples has a space of {space.batch}.")
-        hold(torch.isfinite(x).all(), f"A {split} batch is not finite.")
-        gap, size = sqnorm(space, space.project(x) - x), sqnorm(space, x)
-        hold(close(gap, torch.zeros_like(gap), size), f"States of the {split} split do not lie on their space.")
-        check_conditions(subject.domain, cond, len(indices))
-        again = subject.take(split, indices)
-        hold(torch.equal(x, again.x), f"The same {split} examples and generators give different states.")
-        first = subject.take(split, indices[:1])
-        for power in (1, 2, 3):  # three sums that differ if two states differ, in every layout
-            alone, among = first.space.sum(first.x**power)[0], space.sum(x**power)[0]
-            scale = space.sum(x.abs() ** power)[0]
-            hold(close(alone, among, scale), f"A {split} example depends on the others of its batch.")
-    return f"states {tuple(subject.batch.x.shape)}"
+        batch = subject.take(split, indices)
+        n = batch.space.batch
+        hold(n == len(indices), f"A batch of {len(indices)} examples has a space of {n}.")
+        check_conditions(subject.domain, batch.cond, len(indices))
+        again, first = subject.take(split, indices), subject.take(split, indices[:1])
+        for part, other, alone in zip(parts_of(batch), parts_of(again), parts_of(first), strict=True):
+            check_on_space(part, split)
+            same = torch.equal(part.x, other.x)
+            hold(same, f"The same {split} examples and generators give different states{part.beside}.")
+            check_alone(alone, part, f"A {split} example depends on the others of its batch")
+    return f"states {', '.join(str(tuple(part.x.shape)) for part in parts_of(subject.batch))}"
 
 
 def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
@@ -105,20 +104,27 @@ def check_conditions(domain: Domain, cond: Condition | None, n: int) -> None:
 
 def check_variance(subject: Subject) -> str:
     """Check that states have root mean square sigma_data per dimension, within a factor of 2; or letters or points."""
-    indices = range(min(256, subject.domain.size("train")))
-    x, space, _ = subject.take("train", indices)
+    batch = subject.take("train", range(min(256, subject.domain.size("train"))))
+    expected = float(getattr(subject.domain, "sigma_data", 1.0))
+    return ", ".join(check_scale(part, expected) for part in parts_of(batch))
+
+
+def check_scale(part: Part, expected: float) -> str:
+    """Check that a part has about the expected root mean square per dimension; or holds letters or points."""
+    _, x, space = part
     if provides(space, Letters):
-        hold(x.dtype == torch.int64, f"Letters are {x.dtype}, not int64.")
-        hold(((x < space.letters) & (x >= PAD)).all(), f"States hold letters outside of 0 to {space.letters - 1}.")
-        return f"{len(x.unique())} of {space.letters} letters"
+        hold(x.dtype == torch.int64, f"Letters are {x.dtype}, not int64{part.beside}.")
+        inside = ((x < space.letters) & (x >= PAD)).all()
+        hold(inside, f"States hold letters outside of 0 to {space.letters - 1}{part.beside}.")
+        return f"{len(x[x > PAD].unique())} of {space.letters} letters"
     if provides(space, Manifold):
-        hold((space.off(x) <= OUTSIDE).all(), f"States are off the manifold by up to {float(space.off(x).max()):.3g}.")
+        off = float(space.off(x).max())
+        hold(off <= OUTSIDE, f"States are off the manifold by up to {off:.3g}{part.beside}.")
         return f"points of a {space.kind}"
     rms = math.sqrt(float(sqnorm(space, x).sum() / space.dim.sum()))
-    expected = float(getattr(subject.domain, "sigma_data", 1.0))
     hold(
         0.5 <= rms / expected <= 2,
-        f"The states' root mean square is {rms:.3f}; it must be near sigma_data = {expected:g}.",
+        f"The states' root mean square is {rms:.3f}{part.beside}; it must be near sigma_data = {expected:g}.",
     )
     return f"root mean square {rms:.3f}"
 
@@ -153,8 +159,10 @@ def check_statistics(subject: Subject) -> str:
         "A domain built with saved statistics has other statistics.",
     )
     indices = range(len(subject.batch.space.dim))
-    x = twin.batch("train", indices, streams(0, "augment", indices)).x
-    hold(torch.equal(x, subject.batch.x), "A domain built with saved statistics encodes differently.")
+    encoded = twin.batch("train", indices, streams(0, "augment", indices))
+    for ours, theirs in zip(parts_of(subject.batch), parts_of(encoded), strict=True):
+        same = torch.equal(ours.x, theirs.x)
+        hold(same, f"A domain built with saved statistics encodes differently{ours.beside}.")
     return ", ".join(saved) or "none"
 
 
@@ -170,19 +178,18 @@ def check_training(subject: Subject) -> str:
 
 def check_space_of(subject: Subject) -> str:
     """Check the space of a small batch of training examples."""
-    space = subject.take("train", range(min(4, len(subject.batch.space.dim)))).space
-    if provides(space, Manifold):
-        check_manifold(space)
-    else:
-        check_space(space)
-    return type(space).__name__
+    parts = parts_of(subject.take("train", range(min(4, subject.batch.space.batch))))
+    for part in parts:
+        with named(part):
+            check_manifold(part.space) if provides(part.space, Manifold) else check_space(part.space)
+    return ", ".join(type(part.space).__name__ for part in parts)
 
 
 def check_backbone_of(subject: Subject) -> str:
     """Check the network on a small batch of training examples."""
-    x, space, cond = subject.take("train", range(min(4, len(subject.batch.space.dim))))
+    x, space, cond = subject.take("train", range(min(4, subject.batch.space.batch)))
     network = subject.domain.backbone()
-    check_backbone(OfManifold(network) if provides(space, Manifold) else network, space, x, cond)
+    check_backbone(network, space, x, cond)
     return f"{type(network).__name__}, {sum(p.numel() for p in network.parameters())} parameters"
 
 
@@ -201,6 +208,8 @@ def check_units(subject: Subject) -> str:
     )
     if low is None or high is None:
         return f"densities in {name}"
+    if WHOLE not in as_parts(x):
+        return "probabilities of letters"
     hold(low.shape == high.shape == x.shape, "The bins of units do not have the states' shape.")
     hold(torch.equal(low.isnan(), high.isnan()), "Only one end of a bin is NaN.")
     inside = ((low < x) & (x < high)) | low.isnan()
@@ -216,6 +225,8 @@ def check_measurements(subject: Subject) -> str:
     domain, batch = subject.domain, subject.batch
     if not provides(domain, HasMeasurements):
         return "the domain has no measurements"
+    if not torch.is_floating_point(next(iter(as_parts(batch.x).values()))):
+        return "states are letters, which are not measured"
     texts = list(domain.measurements)
     hold(bool(texts), "measurements is empty: give one text for each kind of measurement.")
     for text in texts:
@@ -267,5 +278,6 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "show": check_show,
     "save": check_save,
     "statistics": check_statistics,
+    "kernels": check_kernels,
     "training": check_training,
 }

@@ -8,8 +8,14 @@ import re
 import tempfile
 from pathlib import Path
 
+import torch
+
+from polydiff.contract.likeness import Encodes
+from polydiff.core.space import Batch, sqnorm
 from polydiff.metrics.results import Metric
-from polydiff.testing.space import hold
+from polydiff.support.protocols import provides
+from polydiff.testing.parts.state import parts_of
+from polydiff.testing.space import close, hold
 from polydiff.testing.subject import Subject
 
 FETCHED = re.compile(
@@ -19,14 +25,28 @@ FETCHED = re.compile(
 
 
 def check_decode(subject: Subject) -> str:
-    """Check that data and noise decode to one example for each state."""
+    """Check that data and noise decode to one example for each state, and that examples are encoded as they were."""
     x, space, _ = subject.batch
     examples = subject.domain.decode(x, space)
     hold(len(examples) == space.batch, f"decode returns {len(examples)} examples for {space.batch} states.")
     hold(
         len(subject.noise) == subject.n, f"decode returns {len(subject.noise)} examples for {subject.n} draws of noise."
     )
+    if provides(subject.domain, Encodes):
+        check_encoded(subject.batch, subject.domain.encode(examples))
     return type(examples[0]).__name__
+
+
+def check_encoded(batch: Batch, again: Batch) -> None:
+    """Check that decoded examples are encoded as the states from which they were decoded, part by part."""
+    for part, other in zip(parts_of(batch), parts_of(again), strict=True):
+        hold(
+            other.x.shape == part.x.shape,
+            f"encode gives {tuple(other.x.shape)}, not {tuple(part.x.shape)}{part.beside}.",
+        )
+        gap, size = sqnorm(part.space, other.x - part.x), sqnorm(part.space, part.x)
+        same = close(gap, torch.zeros_like(gap), size)
+        hold(same, f"encode does not give the states back that were decoded{part.beside}.")
 
 
 def check_judges(subject: Subject) -> str:

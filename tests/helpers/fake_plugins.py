@@ -30,6 +30,12 @@ def install_ring(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path(monkeypatch, PLUGINS, folder)
 
 
+def install_spotted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the domain spotted, of several parts, for this process and its children."""
+    distribution(folder, "polydiff-spotted", {DOMAINS: {"spotted": "spotted:SPEC"}})
+    on_path(monkeypatch, PLUGINS, folder)
+
+
 def on_path(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
     """Put folders on the path of this process and its children."""
     for folder in folders:

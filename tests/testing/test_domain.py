@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from fake_plugins import install_ring
+from fake_plugins import install_ring, install_spotted
 
 from polydiff.config.merge import resolve
 from polydiff.core.space import Batch, Euclidean, Measurement
@@ -19,7 +19,7 @@ def test_a_correct_domain_passes_every_check(tmp_path: Path, monkeypatch: pytest
     install_ring(tmp_path, monkeypatch)
     found = check_domain("ring")
     assert [check for check in found if not check.passed] == []
-    assert len(found) == 15
+    assert len(found) == 16
     assert all(check.detail for check in found)
 
 
@@ -45,6 +45,48 @@ def test_each_check_catches_a_domain_that_breaks_its_rule(
     config = resolve("ring", words={"data.fault": fault}).config
     broken = {check.name: check.detail for check in check_domain(config) if not check.passed}
     assert sentence in broken[fault]
+
+
+def test_a_correct_domain_of_several_parts_passes_every_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_spotted(tmp_path, monkeypatch)
+    found = {check.name: check for check in check_domain("spotted")}
+    assert [check for check in found.values() if not check.passed] == []
+    assert found["space"].detail == "Euclidean, LettersSpace"
+    assert found["kernels"].detail == "GaussianKernel, LetterKernel; known letters of colours stay"
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("batches of colours", "A train example depends on the others of its batch (part colours)."),
+        ("batches of parts", "States have the parts ['colours', 'point'], their space has ['point', 'spots']."),
+        ("variance of colours", "States hold letters outside of 0 to 2 (part colours)."),
+        ("statistics of colours", "A domain built with saved statistics encodes differently (part colours)."),
+        ("space of colours", "Generator 0 changes the noise of other samples than 0. (part colours)"),
+        ("backbone of colours", "Sample 0 changes the output of other samples of its batch."),
+        ("backbone of letters", "The logits have shape (4, 2, 2), not (4, 2, 3)."),
+    ],
+)
+def test_each_check_catches_a_part_that_breaks_its_rule(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, sentence: str
+) -> None:
+    install_spotted(tmp_path, monkeypatch)
+    broken = {
+        check.name: check.detail for check in check_domain(resolve("spotted", words={"data.fault": fault}).config)
+    }
+    assert broken[fault.partition(" ")[0]] == sentence
+
+
+@pytest.mark.parametrize("kind", ["placed", "graphs"])
+def test_molecules_with_bonds_pass_every_check(kind: str) -> None:
+    parts = {"placed": {"data.bonds": True}, "graphs": {"data.bonds": True, "data.positions": False}}
+    small = {
+        "data.max_heavy": 4, "backbone.hidden": 16, "backbone.layers": 2, "backbone.pair": 8, "backbone.vectors": 8,
+        "train.batch_size": 4, "device": "cpu",
+    }  # fmt: skip
+    found = check_domain(resolve("molecule", values={**small, **parts[kind]}).config)
+    assert [check for check in found if not check.passed] == []
+    assert len(found) == 16
 
 
 def test_an_unknown_domain_fails_at_the_first_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

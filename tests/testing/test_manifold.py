@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from polydiff.core.parts.manifolds import Manifold, RotationSpace, TorusSpace
 from polydiff.core.streams import streams
 from polydiff.testing.backbone import check_backbone
-from polydiff.testing.parts.manifold import OfManifold, check_manifold
+from polydiff.testing.parts.manifold import check_manifold
 
 MASK = torch.arange(5) < torch.tensor([3, 1, 5, 4])[:, None]
 
@@ -98,6 +98,6 @@ class Network(nn.Module):
 @pytest.mark.parametrize(("space", "numbers"), [(TorusSpace(4, (5,)), 2), (RotationSpace(4, 5), 9)])
 def test_a_network_gives_what_it_sees_in_number(space: Manifold, numbers: int) -> None:
     x = space.noise(streams(0, "x", range(4)))
-    check_backbone(OfManifold(Network(numbers, numbers)), space, x)
+    check_backbone(Network(numbers, numbers), space, x)
     with pytest.raises(AssertionError, match="what the network sees"):
-        check_backbone(OfManifold(Network(numbers, 3)), space, x)
+        check_backbone(Network(numbers, 3), space, x)

@@ -1,16 +1,15 @@
-"""Checks of a space of curved states: exponential and logarithm, the uniform law, padding, and networks on it.
+"""Checks of a space of curved states: exponential and logarithm, the uniform law, padding.
 
-Symbols: x and y points, v tangent, B number of samples, E numbers of `Manifold.embed`.
+Symbols: x and y points, v tangent, B number of samples.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from polydiff.core.conditions import Condition
 from polydiff.core.parts.manifolds import Manifold, geodesic
-from polydiff.core.space import Space, State, sqnorm
+from polydiff.core.space import sqnorm
 from polydiff.core.streams import stream, streams
 from polydiff.testing.space import SIGMAS, hold
 
@@ -108,33 +107,3 @@ def check_copies(space: Manifold, x: Tensor, y: Tensor) -> None:
     alone = [geodesic(space, a, b, part) for a, b, part in zip((x, y), (y, x), t.chunk(2), strict=True)]
     near = apart(twice, joined, torch.cat(alone)) <= TOLERANCE
     hold(bool(near.all()), "repeat(2) treats states differently from the space itself: the copies mix.")
-
-
-class OfManifold(nn.Module):
-    """A network of curved states as one of real numbers, so that the checks of backbones apply.
-
-    Arguments:
-        backbone: Returns numbers (B, ..., E) for those of `Manifold.embed`.
-    """
-
-    def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None) -> State:
-        """Return a weighted sum of the outputs of each point, in the shape of x.
-
-        Arguments:
-            x: Points, or numbers near them, (B, ...).
-            log_sigma: What the process says of the noise level, (B,).
-            space: A `Manifold`.
-            cond: Conditions; None: none.
-        """
-        manifold: Manifold = space  # type: ignore[assignment]
-        seen = manifold.embed(manifold.clean(x))
-        f = self.backbone(seen, log_sigma, space, cond)
-        hold(
-            f.shape == seen.shape, f"The output has shape {tuple(f.shape)}, what the network sees {tuple(seen.shape)}."
-        )
-        total: Tensor = f @ torch.linspace(0.5, 1.5, f.shape[-1], dtype=f.dtype, device=f.device)
-        return total.reshape(*total.shape, *(1 for _ in range(x.ndim - total.ndim))).expand_as(x)
