@@ -75,18 +75,18 @@ def row(domain: MoleculeDomain, name: str, requested: np.ndarray, samples: Sampl
     ]
 
 
-def table(model: Model, n: int, names: Sequence[str], scales: Sequence[float], said: argparse.Namespace) -> str:
+def table(model: Model, n: int, names: Sequence[str], scales: Sequence[float], args: argparse.Namespace) -> str:
     """Return the errors of all properties at all scales."""
     domain = model.domain
     assert isinstance(domain, MoleculeDomain)
     rows = [["requested", "unit", "guidance", "error", "median", "random draw", "no molecule"]]
     for name in names:
         if name not in domain.condition_set.properties:
-            raise UserError(f"{said.run} was not trained with data.conditions=[{name}].")
+            raise UserError(f"{args.run} was not trained with data.conditions=[{name}].")
         requested = requests(domain, name, n)
         for scale in scales:
-            plan = model.plan(guidance=scale, sampler=said.sampler, steps=said.steps)
-            rows.append(row(domain, name, requested, drawn(model, name, requested, plan, said.seed), scale))
+            plan = model.plan(guidance=scale, sampler=args.sampler, steps=args.steps)
+            rows.append(row(domain, name, requested, drawn(model, name, requested, plan, args.seed), scale))
     return markdown(rows)
 
 
@@ -100,13 +100,13 @@ def main() -> None:
     reader.add_argument("--sampler", help="default: the run's")
     reader.add_argument("--steps", type=int, help="default: the run's")
     reader.add_argument("--seed", type=int, default=0)
-    said = reader.parse_args()
-    torch.set_num_threads(said.threads)
-    model = Model.load(said.run, device=said.device)
-    found = table(model, said.n, said.properties, said.guidance, said)
-    plan = model.plan(sampler=said.sampler, steps=said.steps)
-    about = f"Preset {model.config.preset}, step {model.step}, {plan.sampler} in {plan.steps} steps, seed {said.seed}."
-    show(f"Molecules conditioned on a property, n = {said.n}", f"{about}\n\n{found}", said)
+    args = reader.parse_args()
+    torch.set_num_threads(args.threads)
+    model = Model.load(args.run, device=args.device)
+    found = table(model, args.n, args.properties, args.guidance, args)
+    plan = model.plan(sampler=args.sampler, steps=args.steps)
+    about = f"Preset {model.config.preset}, step {model.step}, {plan.sampler} in {plan.steps} steps, seed {args.seed}."
+    show(f"Molecules conditioned on a property, n = {args.n}", f"{about}\n\n{found}", args)
 
 
 if __name__ == "__main__":

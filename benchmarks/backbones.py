@@ -95,18 +95,18 @@ def cell(metrics: Mapping[str, Any], name: str, column: str) -> str:
     return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
 
 
-def table(said: argparse.Namespace) -> str:
+def table(args: argparse.Namespace) -> str:
     """Train and judge all runs, and return the table."""
-    cost = costs(said.output, said.rounds)
+    cost = costs(args.output, args.rounds)
     facts = [
         [name, f"{cost[name]['parameters'] / 1e6:.2f} M", f"{cost[name]['seconds']:.3f}"]
-        for name in said.only or PRESETS
+        for name in args.only or PRESETS
     ]
     rows = [["network", "minutes", "steps", *METRICS]]
-    for minutes in said.minutes:
-        for name in said.only or PRESETS:
+    for minutes in args.minutes:
+        for name in args.only or PRESETS:
             steps = max(1, round(60 * minutes / cost[name]["seconds"]))
-            found = judged(said.output / f"{name}-{minutes:g}min", name, steps, said.n, said.guidance)
+            found = judged(args.output / f"{name}-{minutes:g}min", name, steps, args.n, args.guidance)
             rows.append([name, f"{minutes:g}", str(steps), *(cell(found, metric, "value") for metric in METRICS)])
             print(markdown([rows[0], rows[-1]]), flush=True)
     rows.append(["real data", "", "", *(cell(found, metric, "data") for metric in METRICS)])
@@ -122,11 +122,11 @@ def main(words: Sequence[str] | None = None) -> None:
     reader.add_argument("-n", type=int, default=500, help="samples; default: 500")
     reader.add_argument("--guidance", type=float, default=2.0, help="default: 2")
     reader.set_defaults(threads=1)
-    said = reader.parse_args(words)
+    args = reader.parse_args(words)
     keep_memory()
-    torch.set_num_threads(said.threads)
-    said.output.mkdir(parents=True, exist_ok=True)
-    show(f"U-Net and diffusion transformer on captioned scenes, n = {said.n}", table(said), said)
+    torch.set_num_threads(args.threads)
+    args.output.mkdir(parents=True, exist_ok=True)
+    show(f"U-Net and diffusion transformer on captioned scenes, n = {args.n}", table(args), args)
 
 
 if __name__ == "__main__":

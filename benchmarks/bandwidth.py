@@ -38,19 +38,19 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run of task=upsample")
     parser.add_argument("-n", type=int, default=128, help="held-out examples; default: 128")
     parser.add_argument("--steps", type=int, default=12, help="sampling steps; default: 12")
-    said = parser.parse_args()
-    torch.set_num_threads(said.threads)
-    model = polydiff.load(said.run, device=said.device)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    model = polydiff.load(args.run, device=args.device)
     rows = [["filter", "method", "LSD above", "LSD", "multi-resolution", "SI-SNR, dB"]]
     data = data_of(model)
     for name, low_pass in filters(data.given_rate).items():
-        rows += [[name, *row] for row in judged(model, low_pass, said.n, said.steps)]
+        rows += [[name, *row] for row in judged(model, low_pass, args.n, args.steps)]
     facts = (
-        f"{said.n} held-out plucks of {data.length} samples, {data.given_rate} to {data.sample_rate} Hz; network of "
-        f"{model.step} training steps, {said.steps} sampling steps. Log-spectral distance above {data.given_rate // 2} "
+        f"{args.n} held-out plucks of {data.length} samples, {data.given_rate} to {data.sample_rate} Hz; network of "
+        f"{model.step} training steps, {args.steps} sampling steps. Log-spectral distance above {data.given_rate // 2} "
         "Hz and whole, mean and standard error; lower is better but for SI-SNR. Real data are at 0.\n\n"
     )
-    timing.show("Bandwidth extension of sounds", facts + timing.markdown(rows), said)
+    timing.show("Bandwidth extension of sounds", facts + timing.markdown(rows), args)
 
 
 def data_of(model: polydiff.Model) -> AudioData:

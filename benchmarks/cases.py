@@ -96,7 +96,7 @@ class Method:
         name: Configuration.
         tracks: Where it can be used.
         run: (case, steps) -> samples (n, d).
-        default: Whether it is what the library does when nothing is said.
+        default: Whether it is what the library does by default.
         noisy: Whether it draws noise on the way.
     """
 

@@ -180,15 +180,15 @@ def main(words: Sequence[str] | None = None) -> None:
     reader = parser(__doc__)
     reader.add_argument("-n", type=int, default=10, help="kills, flips and cuts for each library; default: 10")
     reader.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS), help="libraries; default: all")
-    said = reader.parse_args(words)
-    torch.set_num_threads(said.threads)
+    args = reader.parse_args(words)
+    torch.set_num_threads(args.threads)
     rows = [["library", "killed in a save", "one bit flipped", "cut in half", "file too large"]]
-    for name in said.only:
+    for name in args.only:
         with tempfile.TemporaryDirectory() as place:
-            found = trials(PEERS[name](), said.n, 0, Path(place))
+            found = trials(PEERS[name](), args.n, 0, Path(place))
         rows.append([name, *(", ".join(f"{n} {end}" for end, n in count.most_common()) for count in found.values())])
         print(markdown([rows[0], rows[-1]]), flush=True)
-    show(f"How runs end that are resumed after a fault, n = {said.n}", markdown(rows), said)
+    show(f"How runs end that are resumed after a fault, n = {args.n}", markdown(rows), args)
 
 
 if __name__ == "__main__":

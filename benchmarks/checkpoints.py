@@ -79,12 +79,12 @@ def main() -> None:
     words.add_argument("--presets", nargs="+", default=PRESETS, metavar="DOMAIN/PRESET")
     words.add_argument("--steps", type=int, default=10)
     words.add_argument("--folder", type=Path, help="folder on the disk to measure; default: that of temporary files")
-    said = words.parse_args()
-    torch.set_num_threads(said.threads)
+    args = words.parse_args()
+    torch.set_num_threads(args.threads)
     rows = [["preset", "checkpoint", "ms a step", "ms a save", "steps between", "share", "within 2 %"]]
-    with tempfile.TemporaryDirectory(dir=said.folder) as folder:
-        rows += [measured(preset, said.steps, said.rounds, Path(folder), said.device) for preset in said.presets]
-    show("Checkpoints", markdown(rows), said)
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        rows += [measured(preset, args.steps, args.rounds, Path(folder), args.device) for preset in args.presets]
+    show("Checkpoints", markdown(rows), args)
     sys.exit(any(row[-1] == "NO" for row in rows[1:]))
 
 

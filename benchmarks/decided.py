@@ -224,14 +224,14 @@ def main() -> None:
     reader.add_argument("-n", type=int, default=240, help="held-out plucks; default: 240, ten of each note")
     reader.add_argument("--draws", type=int, default=48, help="draws of the synthesiser for each note; default: 48")
     reader.add_argument("--smoke", action="store_true", help="a tiny untrained network, to see that the script runs")
-    said = reader.parse_args()
-    if not said.smoke and said.run is None:
+    args = reader.parse_args()
+    if not args.smoke and args.run is None:
         reader.error("name a run, or --smoke")
-    torch.set_num_threads(said.threads)
-    model = tiny() if said.smoke else polydiff.load(said.run)
-    n, draws = (8, 2) if said.smoke else (said.n, said.draws)
+    torch.set_num_threads(args.threads)
+    model = tiny() if args.smoke else polydiff.load(args.run)
+    n, draws = (8, 2) if args.smoke else (args.n, args.draws)
     title = f"Where the pitch of plucks is decided: {n} plucks, {draws} draws a note, step {model.step}"
-    show(title, table(model, n, draws, LEVELS), said)
+    show(title, table(model, n, draws, LEVELS), args)
 
 
 if __name__ == "__main__":

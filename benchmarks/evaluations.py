@@ -44,22 +44,22 @@ def main() -> None:
     reader.add_argument("--guidance", type=float, default=1.0)
     reader.add_argument("--budgets", nargs="+", type=int, default=BUDGETS, help="default: 5 10 20 50")
     reader.add_argument("--samplers", nargs="+", default=SAMPLERS, help="default: auto dpmpp_2m_sde heun")
-    said = reader.parse_args()
-    model = Model.load(said.run, device=said.device)
+    args = reader.parse_args()
+    model = Model.load(args.run, device=args.device)
     found = {
-        (sampler, budget): judged(model, said.n, said.guidance, budget, sampler)
-        for sampler in said.samplers
-        for budget in said.budgets
+        (sampler, budget): judged(model, args.n, args.guidance, budget, sampler)
+        for sampler in args.samplers
+        for budget in args.budgets
     }
-    names = said.metrics or list(next(iter(found.values())))
-    rows = [["metric", "sampler", *map(str, said.budgets), "real data"]]
+    names = args.metrics or list(next(iter(found.values())))
+    rows = [["metric", "sampler", *map(str, args.budgets), "real data"]]
     for name in names:
-        for sampler in said.samplers:
-            values = [found[sampler, budget][name] for budget in said.budgets]
+        for sampler in args.samplers:
+            values = [found[sampler, budget][name] for budget in args.budgets]
             rows.append([name, sampler, *(figure(v["value"]) for v in values), figure(values[0]["data"])])
     config = model.config
-    about = f"{config.domain}, preset {config.preset}, step {model.step}, guidance {said.guidance:g}, {said.n} samples:"
-    show("Judges against evaluations of the network", f"{about}\n\n{markdown(rows)}", said)
+    about = f"{config.domain}, preset {config.preset}, step {model.step}, guidance {args.guidance:g}, {args.n} samples:"
+    show("Judges against evaluations of the network", f"{about}\n\n{markdown(rows)}", args)
 
 
 if __name__ == "__main__":

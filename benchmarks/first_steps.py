@@ -97,10 +97,10 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", type=int, default=STEPS)
     parser.add_argument("--laplace", action="store_true", help="only the schedule laplace, placed in its own time")
     parser.add_argument("--quick", action="store_true", help=f"only the schedules {', '.join(QUICK)}")
-    said = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    names = ["laplace"] if said.laplace else list(QUICK) if said.quick else said.schedules
-    print(report(names, sorted(said.steps), said.laplace))
+    names = ["laplace"] if args.laplace else list(QUICK) if args.quick else args.schedules
+    print(report(names, sorted(args.steps), args.laplace))
 
 
 if __name__ == "__main__":

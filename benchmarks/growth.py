@@ -107,33 +107,33 @@ def sizes(first: int, last: int) -> list[int]:
     return [first << i for i in range((last // first).bit_length())]
 
 
-def runs(said: argparse.Namespace) -> dict[str, dict[Point, Callable[[], object]]]:
+def runs(args: argparse.Namespace) -> dict[str, dict[Point, Callable[[], object]]]:
     """Return what is measured: panel -> point -> a call."""
     made = networks()
 
     def steps(panel: str, name: str, spaces: Mapping[int, Space]) -> dict[Point, Callable[[], object]]:
         found: dict[Point, Callable[[], object]] = {}
         for n, space in spaces.items():
-            one = Ours(made[name], space, said.precision, said.device)
+            one = Ours(made[name], space, args.precision, args.device)
             found[panel, name, "evaluation", n] = one.evaluate
             found[panel, name, "training step", n] = one.step
         return found
 
     grown = {"batch": {}}  # type: dict[str, dict[Point, Callable[[], object]]]
     for name in made:
-        grown["batch"] |= steps("batch", name, {n: SPACES[name](n) for n in sizes(1, 8 if said.quick else 64)})
-    top = {"image": (8, 32) if said.quick else (8, 128), "audio": (1024, 4096) if said.quick else (1024, 131_072)}
+        grown["batch"] |= steps("batch", name, {n: SPACES[name](n) for n in sizes(1, 8 if args.quick else 64)})
+    top = {"image": (8, 32) if args.quick else (8, 128), "audio": (1024, 4096) if args.quick else (1024, 131_072)}
     for panel, name in (("side of an image, pixels", "image"), ("length of a sound", "audio")):
         grown[panel] = steps(panel, name, {n: SPACES[name](2, n) for n in sizes(*top[name])})
-    atoms = sizes(4, 16 if said.quick else 64)
+    atoms = sizes(4, 16 if args.quick else 64)
     grown["atoms"] = steps("atoms", "molecule", {n: molecule(16, n) for n in atoms})
     grown["sampling steps"] = {
         ("sampling steps", f"{name}, guidance {scale:g}", "sampling", n): partial(
-            draw, Ours(network, SPACES[name](8), said.precision, said.device), n, scale
+            draw, Ours(network, SPACES[name](8), args.precision, args.device), n, scale
         )
         for name, network in made.items()
         for scale in (1.0, 2.0)
-        for n in sizes(4, 8 if said.quick else 32)
+        for n in sizes(4, 8 if args.quick else 32)
     }
     return grown
 
@@ -146,12 +146,12 @@ def draw(one: Ours, steps: int, scale: float) -> Tensor:
     return sample(denoise, one.space, cond, generators=generators, steps=steps, sampler="ddim")
 
 
-def measured(said: argparse.Namespace) -> list[Series]:
+def measured(args: argparse.Namespace) -> list[Series]:
     """Measure all, a panel at a time."""
     found: dict[tuple[str, str, str], dict[int, float]] = {}
-    for calls in runs(said).values():
+    for calls in runs(args).values():
         named = {"\n".join(map(str, point)): call for point, call in calls.items()}
-        took = in_turns(named, said.rounds, said.device)
+        took = in_turns(named, args.rounds, args.device)
         for point in calls:
             seconds = took["\n".join(map(str, point))].seconds
             found.setdefault(point[:3], {})[point[3]] = median(seconds)
@@ -213,19 +213,19 @@ def main() -> None:
     made.add_argument("--quick", action="store_true", help="few sizes, one turn")
     made.add_argument("--docs", action="store_true", help="put table and picture into docs/performance.md")
     made.add_argument("--picture", type=Path, help="where the picture goes")
-    said = made.parse_args()
-    if said.quick:
-        said.rounds = 1
-    torch.set_num_threads(said.threads)
+    args = made.parse_args()
+    if args.quick:
+        args.rounds = 1
+    torch.set_num_threads(args.threads)
     keep_memory()
-    series = measured(said)
+    series = measured(args)
     text = f"{table(series)}\n{guidance(series)}"
-    show("How time grows", text, said)
-    if said.docs:
+    show("How time grows", text, args)
+    if args.docs:
         document(text, DOCS / "performance.md", "growth")
-        said.picture = DOCS / "growth.png"
-    if said.picture:
-        picture(series, said.picture)
+        args.picture = DOCS / "growth.png"
+    if args.picture:
+        picture(series, args.picture)
 
 
 if __name__ == "__main__":

@@ -40,20 +40,20 @@ def main() -> None:
     parser.add_argument("inpaint", type=Path, help="a run of task=inpaint")
     parser.add_argument("-n", type=int, default=128, help="held-out examples; default: 128")
     parser.add_argument("--steps", type=int, default=20, help="sampling steps; default: 20")
-    said = parser.parse_args()
-    torch.set_num_threads(said.threads)
-    plain, inpaint = (polydiff.load(path, device=said.device) for path in (said.plain, said.inpaint))
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    plain, inpaint = (polydiff.load(path, device=args.device) for path in (args.plain, args.inpaint))
     rows = [["filled by", *(f"{name}: {what}" for name in GAPS for what in FIGURES)]]
-    columns = [judged(plain, inpaint, text, said.n, said.steps) for text in GAPS.values()]
+    columns = [judged(plain, inpaint, text, args.n, args.steps) for text in GAPS.values()]
     rows += [[name, *(cell for column in columns for cell in column[name])] for name in columns[0]]
     rate = plain.config.data.sample_rate  # type: ignore[attr-defined]
     gaps = " and ".join(f"{name} {text} s" for name, text in GAPS.items())
     facts = (
-        f"{said.n} held-out plucks at {rate} Hz, gaps {gaps}; "
-        f"{said.steps} sampling steps; networks of {plain.step} and {inpaint.step} training steps. "
+        f"{args.n} held-out plucks at {rate} Hz, gaps {gaps}; "
+        f"{args.steps} sampling steps; networks of {plain.step} and {inpaint.step} training steps. "
         "Multi-resolution STFT distance, lower is better: mean and standard error.\n\n"
     )
-    timing.show("Inpainting of sounds", facts + timing.markdown(rows), said)
+    timing.show("Inpainting of sounds", facts + timing.markdown(rows), args)
 
 
 def judged(plain: polydiff.Model, inpaint: polydiff.Model, text: str, n: int, steps: int) -> dict[str, list[str]]:

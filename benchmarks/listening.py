@@ -100,12 +100,12 @@ def main() -> None:
     reader = parser(__doc__)
     reader.add_argument("--n", type=int, default=1024, help="clips; default: 1024")
     reader.add_argument("--rates", type=int, nargs="+", choices=LENGTHS, default=list(LENGTHS), help="in Hz")
-    said = reader.parse_args()
-    torch.set_num_threads(said.threads)
-    for rate in said.rates:
+    args = reader.parse_args()
+    torch.set_num_threads(args.threads)
+    for rate in args.rates:
         data = plucks(rate)
-        known = reference(data, said.n)
-        rows = {name: judged(data, make(), known) for name, make in damaged(data, said.n).items()}
+        known = reference(data, args.n)
+        rows = {name: judged(data, make(), known) for name, make in damaged(data, args.n).items()}
         table = [
             ["clips", *SHOWN],
             *([name, *(f"{value:.4g}" for value in row.values())] for name, row in rows.items()),
@@ -118,8 +118,8 @@ def main() -> None:
             f"{markdown(table)}\nBelow a quarter of the distance of one class only: {target:.4g}.\n\n"
             f"{markdown([['n', *map(str, floors)], ['floor of log_mel_fd', *(f'{value:.3g}' for value in real)]])}"
         )
-        title = f"What the metrics of audio make of known damage: {rate} Hz, {LENGTHS[rate]} samples, n = {said.n}"
-        show(title, text, said)
+        title = f"What the metrics of audio make of known damage: {rate} Hz, {LENGTHS[rate]} samples, n = {args.n}"
+        show(title, text, args)
 
 
 if __name__ == "__main__":

@@ -86,23 +86,23 @@ def main() -> None:
     reader.add_argument("--formats", nargs="+", default=["wav", "flac", "mp3"])
     reader.add_argument("--rates", nargs="+", type=int, default=[16000, 44100])
     reader.add_argument("--batch-size", type=int, default=64)
-    said = reader.parse_args()
-    torch.set_num_threads(said.threads)
-    config = resolve("audio", "small", words={"device": said.device}).config
+    args = reader.parse_args()
+    torch.set_num_threads(args.threads)
+    config = resolve("audio", "small", words={"device": args.device}).config
     domain = build_domain(config)
-    step = step_seconds(config, domain, said.batch_size, said.device)
+    step = step_seconds(config, domain, args.batch_size, args.device)
     rows = [["files", "ms a batch", "quartiles", "ms a crop", "share of a step"]]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["POLYDIFF_CACHE"] = f"{folder}/cache"
-        for suffix, rate in itertools.product(said.formats, said.rates):
+        for suffix, rate in itertools.product(args.formats, args.rates):
             files = write_files(Path(folder) / f"{suffix}-{rate}", suffix, rate)
             low, ms, high = (
-                1e3 * value for value in quartiles(loading(files, domain.statistics, said.batch_size, said.rounds))
+                1e3 * value for value in quartiles(loading(files, domain.statistics, args.batch_size, args.rounds))
             )
-            times = [f"{ms:.1f}", f"{low:.1f} to {high:.1f}", f"{ms / said.batch_size:.2f}"]
+            times = [f"{ms:.1f}", f"{low:.1f} to {high:.1f}", f"{ms / args.batch_size:.2f}"]
             rows.append([f"{suffix}, {rate} Hz", *times, f"**{ms / 1e3 / step:.2%}**"])
-    text = f"A step of `small` with a batch of {said.batch_size} at hand takes {step:.2f} s.\n\n{markdown(rows)}"
-    show("Loading sound files", text, said)
+    text = f"A step of `small` with a batch of {args.batch_size} at hand takes {step:.2f} s.\n\n{markdown(rows)}"
+    show("Loading sound files", text, args)
 
 
 if __name__ == "__main__":

@@ -113,12 +113,12 @@ def main() -> None:
     reader = parser(__doc__, rounds=101)
     reader.add_argument("--smoke", action="store_true", help="three rounds, to see that the script runs")
     reader.add_argument("--only", nargs="+", choices=SMALL, default=list(SMALL), help="domains; default: all")
-    said = reader.parse_args()
-    torch.set_num_threads(said.threads)
+    args = reader.parse_args()
+    torch.set_num_threads(args.threads)
     assert "polydiff.looking" not in sys.modules
     head = ["", "bits after looking", "ms", "a copy never looked at", "the one looked at"]
-    rows = [row for domain in said.only for row in rows_of(domain, 3 if said.smoke else said.rounds)]
-    show("Looking, when it is off", markdown([head, *rows]), said)
+    rows = [row for domain in args.only for row in rows_of(domain, 3 if args.smoke else args.rounds)]
+    show("Looking, when it is off", markdown([head, *rows]), args)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,8 @@ def epoch(running: Iterator[None]) -> None:
 
 def main() -> None:
     """Measure all."""
-    said = parser(__doc__, rounds=5).parse_args()
-    torch.set_num_threads(said.threads)
+    args = parser(__doc__, rounds=5).parse_args()
+    torch.set_num_threads(args.threads)
     keep_memory()
     forms = layouts()
     runs: dict[str, Callable[[], object]] = {
@@ -93,7 +93,7 @@ def main() -> None:
         for form, spaces in forms.items()
         for layers in (2, 6)
     }
-    timings = in_turns(runs, said.rounds)
+    timings = in_turns(runs, args.rounds)
     rows = [
         ["network of 6 layers", "batches", "pairs held / real", "ms a step", "ms a layer", "a layer, to the EGNN's"]
     ]
@@ -104,7 +104,7 @@ def main() -> None:
             layer = (many - few) / 4
             unit = unit or layer
             rows.append([name, form, f"{held(spaces):.2f}", f"{many:.1f}", f"{layer:.2f}", f"{layer / unit:.2f}"])
-    show("Networks of molecules, a step and a layer", markdown(rows), said)
+    show("Networks of molecules, a step and a layer", markdown(rows), args)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,10 @@ def main() -> None:
     """Measure and print."""
     reader = parser(__doc__)
     reader.add_argument("--parameters", type=float, default=35.7, help="million; default: 35.7")
-    said = reader.parse_args()
-    torch.set_num_threads(said.threads)
-    each = round(said.parameters * 1e6 / TENSORS)
-    weights = [torch.rand(each, device=said.device).requires_grad_() for _ in range(TENSORS)]
+    args = reader.parse_args()
+    torch.set_num_threads(args.threads)
+    each = round(args.parameters * 1e6 / TENSORS)
+    weights = [torch.rand(each, device=args.device).requires_grad_() for _ in range(TENSORS)]
     for w in weights:
         w.grad = torch.rand_like(w)
     plain, averages = [w.detach() for w in weights], [w.detach().clone() for w in weights]
@@ -63,8 +63,8 @@ def main() -> None:
             "foreach": lambda: torch._foreach_lerp_(averages, plain, 0.001),
         },
     }
-    text = [timing_table(title, in_turns(forms, said.rounds, said.device)) for title, forms in tables.items()]  # type: ignore[arg-type]
-    show(f"Updates of {said.parameters:g} million parameters", "\n".join(text), said)
+    text = [timing_table(title, in_turns(forms, args.rounds, args.device)) for title, forms in tables.items()]  # type: ignore[arg-type]
+    show(f"Updates of {args.parameters:g} million parameters", "\n".join(text), args)
 
 
 if __name__ == "__main__":

@@ -107,13 +107,13 @@ def main() -> None:
     """Measure and print."""
     reader = parser(__doc__, rounds=7)
     reader.add_argument("--domains", nargs="+", default=["image", "audio", "molecule"])
-    said = reader.parse_args()
+    args = reader.parse_args()
     text = []
-    for domain in said.domains:
-        timings, share = measured(domain, said.rounds)
+    for domain in args.domains:
+        timings, share = measured(domain, args.rounds)
         table = timing_table(f"{STEPS} steps, {domain} quick", timings)
         text.append(f"{table}\nOutside computation: {share:.1%} of a step of {WORLD} processes.\n")
-    show("Training in two processes", "\n".join(text), said)
+    show("Training in two processes", "\n".join(text), args)
 
 
 if __name__ == "__main__":

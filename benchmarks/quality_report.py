@@ -153,9 +153,9 @@ def ratio_table(domain: str, results: Results) -> str:
         quality = (min if better == "lower" else max)(value for _, value in theirs)
         their, own = minutes_to(theirs, quality, better), minutes_to(ours, quality, better)
         early = bool(ours) and own == ours[0][0]
-        said = "not reached" if math.isinf(own) else f"{'at most ' * early}{own:.2g}"
+        reached = "not reached" if math.isinf(own) else f"{'at most ' * early}{own:.2g}"
         ratio = "-" if math.isinf(own) else f"{'at least ' * early}{their / own:.2g}"
-        rows.append([name, f"{quality:.3g}", f"{their:.2g}", said, ratio])
+        rows.append([name, f"{quality:.3g}", f"{their:.2g}", reached, ratio])
     return markdown(rows)
 
 

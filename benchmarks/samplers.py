@@ -244,41 +244,41 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("runs/samplers.json"), help="where the raw numbers go")
     parser.add_argument("--record", action="store_true", help="append the tables to benchmarks/RESULTS.md")
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmarks.md")
-    said = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     keep_memory()
     began, raw = time.process_time(), {}
     budgets: Sequence[int] = BUDGETS
-    if said.quick:
-        said.suites, said.tracks, said.samples, budgets = ["core"], ["vp"], 16, (5, 10, 20)
+    if args.quick:
+        args.suites, args.tracks, args.samples, budgets = ["core"], ["vp"], 16, (5, 10, 20)
     parts = [f"\n## Samplers\n\n    python benchmarks/samplers.py\n\n{machine()}.\n"]
     print(parts[0], flush=True)
-    if "accuracy" in said.parts:
-        parts.append(accuracy(said.suites, said.tracks, said.samples, budgets, raw))
-    if "cliffs" in said.parts:
-        counts = range(4, 31 if said.quick else 61)
+    if "accuracy" in args.parts:
+        parts.append(accuracy(args.suites, args.tracks, args.samples, budgets, raw))
+    if "cliffs" in args.parts:
+        counts = range(4, 31 if args.quick else 61)
         methods = [m for m in polydiff_methods() if m.name in ("auto", "adams 3", "dpmpp_2m", "unipc", "heun")]
         text = cliffs(methods, "core", "vp", 16, counts)
         parts += [f"### Does any number of evaluations from {counts[0]} to {counts[-1]} fall off?\n", text, ""]
         print("\n".join(parts[-3:]), flush=True)
-    if "noisy" in said.parts:
+    if "noisy" in args.parts:
         import noisy
 
-        parts.append(noisy.report(polydiff_methods(noisy=True), said.quick, raw))
+        parts.append(noisy.report(polydiff_methods(noisy=True), args.quick, raw))
         print(parts[-1], flush=True)
-    if "overhead" in said.parts:
+    if "overhead" in args.parts:
         import overhead
 
-        parts.append(overhead.report(polydiff_methods(), available(), said.quick, raw))
+        parts.append(overhead.report(polydiff_methods(), available(), args.quick, raw))
         print(parts[-1], flush=True)
     parts.append(f"{(time.process_time() - began) / 60:.1f} CPU minutes.\n")
     print(parts[-1])
-    said.json.parent.mkdir(parents=True, exist_ok=True)
-    said.json.write_text(json.dumps(raw, indent=1))
-    if said.record:
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps(raw, indent=1))
+    if args.record:
         with Path(__file__).with_name("RESULTS.md").open("a") as results:
             results.write("\n".join(parts))
-    if said.docs:
+    if args.docs:
         document("\n".join(parts), Path(__file__).parents[1] / "docs" / "benchmarks.md")
 
 

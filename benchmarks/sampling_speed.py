@@ -80,26 +80,26 @@ def seconds(run: Callable[[], object], device: str) -> float:
     return statistics.median(times[2:])
 
 
-def by_batch(said: argparse.Namespace) -> str:
+def by_batch(args: argparse.Namespace) -> str:
     """Return samples a second of an evaluation by batch size; in bold the size that "auto" takes."""
     rows = [["evaluation of", *map(str, BATCHES)]]
     for name in PRESETS:
         for precision in ("float32", "bf16"):
-            made = model(name, said.device)
+            made = model(name, args.device)
             auto, made.denoiser.precision = made.efficient, precision
-            rates = {n: n / seconds(evaluation(made, batch(made, n)), said.device) for n in BATCHES}
+            rates = {n: n / seconds(evaluation(made, batch(made, n)), args.device) for n in BATCHES}
             cells = [f"**{rate:.0f}**" if n == auto else f"{rate:.0f}" for n, rate in rates.items()]
             rows.append([f"{name}, {precision}", *cells])
     return markdown(rows)
 
 
-def by_calls(said: argparse.Namespace) -> str:
+def by_calls(args: argparse.Namespace) -> str:
     """Return how many times as fast one call is as two; in bold where it is taken by "auto"."""
     sizes = [n for n in BATCHES if n <= 256]
     rows = [["guided evaluation of", *map(str, sizes)]]
     for name in PRESETS:
         for precision in ("float32", "bf16"):
-            made, cells = model(name, said.device), []
+            made, cells = model(name, args.device), []
             limit, made.denoiser.precision = made.efficient, precision
             for n in sizes:
                 given, method = batch(made, n), GUIDANCE["cfg"](2.0, [])
@@ -107,7 +107,7 @@ def by_calls(said: argparse.Namespace) -> str:
                     str(joined): evaluation(made, given, Guided(made.denoiser, method, joined=joined))
                     for joined in (False, True)
                 }
-                ratio = quartiles(in_turns(ways, said.rounds, said.device)["True"].ratios)[1]
+                ratio = quartiles(in_turns(ways, args.rounds, args.device)["True"].ratios)[1]
                 cells.append(f"**{ratio:.2f}**" if 2 * n <= limit else f"{ratio:.2f}")
             rows.append([f"{name}, {precision}", *cells])
     return markdown(rows)
@@ -165,13 +165,13 @@ def diffusers_loop(timed: Timed, given: Batch, kind: str, steps: int) -> Callabl
     return run
 
 
-def around(said: argparse.Namespace) -> str:
+def around(args: argparse.Namespace) -> str:
     """Return what of a run is spent outside the network; `small` is the preset of images of 32 x 32."""
     cases = {("image", 1): 40, ("image", 64): 20, ("audio", 16): 12, ("molecule", 64): 20, ("small images", 16): 4}
     rows = [["network, batch", "loop", "µs a step outside", "share", "ms a step"]]
     for (name, n), steps in cases.items():  # in float32, as by default
         small = {"preset": "small", "data.name": "folder"} if name == "small images" else {}
-        made = small_images(said.device) if small else model(name, said.device)
+        made = small_images(args.device) if small else model(name, args.device)
         made.denoiser.precision = "float32"
         timed = Timed(made.denoiser.backbone)
         made.denoiser.backbone = timed
@@ -182,7 +182,7 @@ def around(said: argparse.Namespace) -> str:
         if name != "molecule":  # noise that diffusers draws would leave the space of molecules
             for kind in ("ddim", "dpmpp_2m"):
                 runs[f"diffusers {kind}"] = diffusers_loop(timed, given, kind, steps)
-        rounds = 1 if small else said.rounds
+        rounds = 1 if small else args.rounds
         for loop, run in runs.items():
             rows.append([f"{name} ({count:.1f} M), {n}", loop, *outside(run, timed, steps, rounds)])
     return markdown(rows)
@@ -195,28 +195,28 @@ def small_images(device: str) -> Model:
     return Model(config, made, build_denoiser(config, made, pick_device(device)).eval(), device=pick_device(device))
 
 
-def drawing_noise(said: argparse.Namespace) -> str:
+def drawing_noise(args: argparse.Namespace) -> str:
     """Return what one draw of noise takes, and its share of a step with one evaluation."""
     rows = [["states", "batch", "ms a draw", "share of a step"]]
     for name, n in (("image", 256), ("audio", 32), ("molecule", 64), ("molecule", 256), ("molecule, padded", 64)):
-        made = model(name, said.device)
+        made = model(name, args.device)
         given, generators = batch(made, n), streams(0, "x", range(n), made.device)
         runs = (partial(given.space.noise, generators), evaluation(made, given))
-        draw, step = (seconds(run, said.device) for run in runs)
+        draw, step = (seconds(run, args.device) for run in runs)
         rows.append([name, str(n), f"{1e3 * draw:.2f}", f"{100 * draw / (draw + step):.1f} %"])
     return markdown(rows)
 
 
-def to_files(said: argparse.Namespace) -> str:
+def to_files(args: argparse.Namespace) -> str:
     """Return samples a second with and without writing them."""
     rows = [["samples", "way", "samples/s", "of drawing alone"]]
     for name, n in (("image", 2048), ("audio", 128), ("molecule", 512)):
-        made = model(name, said.device)
+        made = model(name, args.device)
         ways: dict[str, Callable[[], object]] = {"drawn and dropped": partial(dropped, made, n)}
         for one in (False, True):
             if not one or hasattr(made.domain, "archive"):
                 ways["one file" if one else "a file each"] = partial(into_folder, made, n, one)
-        for way, timing in in_turns(ways, min(said.rounds, 3), said.device).items():
+        for way, timing in in_turns(ways, min(args.rounds, 3), args.device).items():
             rate, ratio = n / statistics.median(timing.seconds), quartiles(timing.ratios)[1]
             rows.append([f"{n}, {name}", way, f"{rate:.0f}", f"{100 * ratio:.0f} %"])
     return markdown(rows)
@@ -247,12 +247,12 @@ def main() -> None:
     """Print the sections."""
     reader = parser(__doc__, rounds=5)
     reader.add_argument("--only", choices=SECTIONS, help="one section; default: all")
-    said = reader.parse_args()
-    torch.set_num_threads(said.threads)
+    args = reader.parse_args()
+    torch.set_num_threads(args.threads)
     keep_memory()
     for name, (title, section) in SECTIONS.items():
-        if said.only in (None, name):
-            show(title, section(said), said)
+        if args.only in (None, name):
+            show(title, section(args), args)
 
 
 if __name__ == "__main__":

@@ -165,8 +165,8 @@ def measure(pid: int, address: str, clients: int, requests: int) -> int:
         began = time.perf_counter()
         statuses = load(address, clients, requests)
         seconds = time.perf_counter() - began
-        told, _ = checks.communicate()
-    times = sorted(float(word) for word in told.split())
+        printed, _ = checks.communicate()
+    times = sorted(float(word) for word in printed.split())
     total = sum(statuses.values())
     print(f"{total:,} requests of {clients} clients in {seconds:.1f} s, {total / seconds:,.0f} a second")
     for status, count in sorted(statuses.items()):

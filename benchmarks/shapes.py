@@ -108,12 +108,12 @@ def main() -> None:
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("-n", type=int, default=2000, help="scenes of each kind; default: 2000")
     reader.add_argument("--docs", action="store_true", help="put tables and examples into docs/shapes.md")
-    said = reader.parse_args()
+    args = reader.parse_args()
     torch.set_num_threads(1)
     head = ["change of the picture", "PSNR, dB", *(f"{side} px, {count}" for side in SIDES for count in COUNTS)]
-    text = markdown([head, *(row(name, said.n) for name in CHANGES)]) + "\n" + markdown(speeds(min(said.n, 1000)))
+    text = markdown([head, *(row(name, args.n) for name in CHANGES)]) + "\n" + markdown(speeds(min(args.n, 1000)))
     print(text)
-    if said.docs:
+    if args.docs:
         document(text, DOCS / "shapes.md")
         sheet().save(DOCS / "shapes.png", optimize=True)
 

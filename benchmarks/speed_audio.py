@@ -130,12 +130,12 @@ class Ours:
 
 
 def convolutions(
-    channels: int, length: int, said: argparse.Namespace
+    channels: int, length: int, args: argparse.Namespace
 ) -> tuple[dict[str, Run], dict[str, Run], dict[str, float]]:
     """Return a convolution in each form, forward and with its gradients, and each form's relative error."""
     torch.manual_seed(0)
-    x = torch.randn(said.batch, channels, length, device=said.device)
-    w = torch.randn(channels, channels, 3, device=said.device) * (3 * channels) ** -0.5
+    x = torch.randn(args.batch, channels, length, device=args.device)
+    w = torch.randn(channels, channels, 3, device=args.device) * (3 * channels) ** -0.5
     forward: dict[str, Run] = {}
     both: dict[str, Run] = {}
     values = {}
@@ -161,17 +161,17 @@ def without_gradients(f: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         return f(*arguments)
 
 
-def layout(said: argparse.Namespace) -> tuple[str, str]:
+def layout(args: argparse.Namespace) -> tuple[str, str]:
     """Compare forms of one convolution."""
     names = ["conv1d fp32", "planes fp32", "conv1d bf16", "planes bf16"]
     lines: dict[str, list[list[str]]] = {"Forward": [], "Forward and backward": []}
     wrong = dict.fromkeys(names, 0.0)
-    for channels, length in said.sizes:
-        forward, both, errors = convolutions(channels, length, said)
+    for channels, length in args.sizes:
+        forward, both, errors = convolutions(channels, length, args)
         wrong = {name: max(wrong[name], errors[name]) for name in names}
-        flop = 2 * said.batch * channels**2 * 3 * length
+        flop = 2 * args.batch * channels**2 * 3 * length
         for title, runs, count in (("Forward", forward, 1), ("Forward and backward", both, 3)):
-            took = in_turns(runs, said.rounds, said.device)
+            took = in_turns(runs, args.rounds, args.device)
             rates = [f"{count * flop / median(took[name].seconds) / 1e9:.0f}" for name in names]
             lines[title].append([f"{channels} x {length}", *rates, f"**{median(took['planes bf16'].ratios):.1f}**"])
     text = "Relative error against conv1d in float32, at most: "
@@ -182,31 +182,31 @@ def layout(said: argparse.Namespace) -> tuple[str, str]:
     )
 
 
-def same(said: argparse.Namespace) -> tuple[str, str]:
+def same(args: argparse.Namespace) -> tuple[str, str]:
     """Compare a network with itself in the form of conv1d."""
-    network, space = unet(said.config or EQUAL_OPERATIONS), Euclidean(said.batch, (1, said.length))
+    network, space = unet(args.config or EQUAL_OPERATIONS), Euclidean(args.batch, (1, args.length))
     ours = {
-        "conv1d float32": Ours(as_conv1d(network), space, "float32", said.device),
-        "planes float32": Ours(network, space, "float32", said.device),
-        "planes bf16": Ours(copy.deepcopy(network), space, "bf16", said.device),
+        "conv1d float32": Ours(as_conv1d(network), space, "float32", args.device),
+        "planes float32": Ours(network, space, "float32", args.device),
+        "planes bf16": Ours(copy.deepcopy(network), space, "bf16", args.device),
     }
     truth = ours["conv1d float32"].evaluate()
     errors = ", ".join(f"{name} {relative_error(o.evaluate(), truth):.1e}" for name, o in list(ours.items())[1:])
     one = ours["planes float32"]
     flop = operations(network, one.x, one.sigma.log(), one.space)
-    text = f"{size(network, flop, said.batch)}. Relative error against conv1d: {errors}.\n\n"
-    return "Audio: the same network and weights", text + tables(ours, dict.fromkeys(ours, flop), said)
+    text = f"{size(network, flop, args.batch)}. Relative error against conv1d: {errors}.\n\n"
+    return "Audio: the same network and weights", text + tables(ours, dict.fromkeys(ours, flop), args)
 
 
-def tables(variants: Mapping[str, Ours | Unet1D | UNetV0], flop: Mapping[str, float], said: argparse.Namespace) -> str:
+def tables(variants: Mapping[str, Ours | Unet1D | UNetV0], flop: Mapping[str, float], args: argparse.Namespace) -> str:
     """Return the tables of training steps and evaluations, and which part of a convolution's rate was reached."""
     parts = []
-    rates = convolution_rates(said)
+    rates = convolution_rates(args)
     for title, runs, count in (
         ("Training step", {name: v.step for name, v in variants.items()}, 3),
         ("Evaluation", {name: v.evaluate for name, v in variants.items()}, 1),
     ):
-        took: dict[str, Timing] = in_turns(runs, said.rounds, said.device)
+        took: dict[str, Timing] = in_turns(runs, args.rounds, args.device)
         work = {name: count * f for name, f in flop.items()}
         last = list(variants)[-1]
         reached = work[last] / median(took[last].seconds) / 1e9
@@ -215,34 +215,34 @@ def tables(variants: Mapping[str, Ours | Unet1D | UNetV0], flop: Mapping[str, fl
     return "\n".join(parts)
 
 
-def convolution_rates(said: argparse.Namespace) -> dict[int, float]:
+def convolution_rates(args: argparse.Namespace) -> dict[int, float]:
     """Return GFLOP/s of a bf16 convolution of 256 channels on planes, forward (1) and with gradients (3)."""
-    channels, length = said.sizes[-2 if len(said.sizes) > 1 else 0]
-    forward, both, _ = convolutions(channels, length, said)
-    flop = 2 * said.batch * channels**2 * 3 * length
+    channels, length = args.sizes[-2 if len(args.sizes) > 1 else 0]
+    forward, both, _ = convolutions(channels, length, args)
+    flop = 2 * args.batch * channels**2 * 3 * length
     return {
-        count: count * flop / median(in_turns({"bf16": runs["planes bf16"]}, 5, said.device)["bf16"].seconds) / 1e9
+        count: count * flop / median(in_turns({"bf16": runs["planes bf16"]}, 5, args.device)["bf16"].seconds) / 1e9
         for count, runs in ((1, forward), (3, both))
     }
 
 
 def against(
-    peer: type[Unet1D | UNetV0], config: UNetConfig, title: str, said: argparse.Namespace
+    peer: type[Unet1D | UNetV0], config: UNetConfig, title: str, args: argparse.Namespace
 ) -> tuple[str, str] | None:
     """Compare a peer with a network of polydiff in both precisions; None where the peer is not installed."""
     try:
-        theirs = peer(said.batch, said.length, said.device)
+        theirs = peer(args.batch, args.length, args.device)
     except ImportError as missing:
         print(f"Without {peer.label}: {missing}.\n")
         return None
-    network, space = unet(config), Euclidean(said.batch, (1, said.length))
-    ours = {p: Ours(copy.deepcopy(network), space, p, said.device) for p in ("float32", "bf16")}
+    network, space = unet(config), Euclidean(args.batch, (1, args.length))
+    ours = {p: Ours(copy.deepcopy(network), space, p, args.device) for p in ("float32", "bf16")}
     flop = operations(theirs.network, theirs.x, theirs.t)
     own = operations(network, ours["bf16"].x, ours["bf16"].sigma.log(), ours["bf16"].space)
-    sizes = f"{peer.label}: {size(theirs.network, flop, said.batch)}. polydiff: {size(network, own, said.batch)}.\n\n"
+    sizes = f"{peer.label}: {size(theirs.network, flop, args.batch)}. polydiff: {size(network, own, args.batch)}.\n\n"
     variants = {peer.label: theirs, **{f"polydiff {name}": value for name, value in ours.items()}}
     work = dict(zip(variants, (flop, own, own), strict=True))
-    return title, sizes + tables(variants, work, said)
+    return title, sizes + tables(variants, work, args)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], tuple[str, str] | None]] = {
@@ -260,17 +260,17 @@ def main() -> None:
     made.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     made.add_argument("--batch", type=int, default=4, help="sounds at a time; default: 4")
     made.add_argument("--quick", action="store_true", help="tiny: sounds of 2,048 samples, one turn, a small network")
-    said = made.parse_args()
-    said.length, said.sizes, said.config = LENGTH, SIZES, None
-    if said.quick:
-        said.length, said.sizes, said.batch, said.rounds = 2048, ((32, 512),), 1, 1
-        said.config = UNetConfig(channels=16, mult=(1, 2), strides=(4,), blocks=1, attention=(1,))
-    torch.set_num_threads(said.threads)
+    args = made.parse_args()
+    args.length, args.sizes, args.config = LENGTH, SIZES, None
+    if args.quick:
+        args.length, args.sizes, args.batch, args.rounds = 2048, ((32, 512),), 1, 1
+        args.config = UNetConfig(channels=16, mult=(1, 2), strides=(4,), blocks=1, attention=(1,))
+    torch.set_num_threads(args.threads)
     keep_memory()
-    for part in said.parts:
-        found = PARTS[part](said)
+    for part in args.parts:
+        found = PARTS[part](args)
         if found is not None:
-            show(*found, said)
+            show(*found, args)
 
 
 if __name__ == "__main__":

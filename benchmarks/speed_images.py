@@ -113,21 +113,21 @@ def ceilings(device: str) -> str:
 
 
 def compare(
-    said: Any, title: str, variants: dict[str, tuple[bool, Callable[..., Run], Sequence[Any]]], work: int
+    args: Any, title: str, variants: dict[str, tuple[bool, Callable[..., Run], Sequence[Any]]], work: int
 ) -> str:
     """Return the table of variants, each (whether it keeps memory, what makes it, of what)."""
     with ExitStack() as stack:
         runs = {
-            name: stack.enter_context(apart(said.threads, keep, make, *args))
-            for name, (keep, make, args) in variants.items()
+            name: stack.enter_context(apart(args.threads, keep, make, *inputs))
+            for name, (keep, make, inputs) in variants.items()
         }
-        return timing_table(title, in_turns(runs, said.rounds), work)
+        return timing_table(title, in_turns(runs, args.rounds), work)
 
 
-def against_diffusers(said: Any) -> str:
+def against_diffusers(args: Any) -> str:
     """Return the tables of diffusers' network."""
-    work = our_flop(CIFAR, said.batch)
-    size = (said.batch, said.device)
+    work = our_flop(CIFAR, args.batch)
+    size = (args.batch, args.device)
     steps = {
         "diffusers, float32, as in its script": (False, diffusers_step, (*size, "float32")),
         "diffusers, bf16 autocast": (False, diffusers_step, (*size, "bf16")),
@@ -138,31 +138,31 @@ def against_diffusers(said: Any) -> str:
         "diffusers, bf16 autocast": (False, evaluation, ("diffusers", *size, "bf16")),
         "polydiff, bf16": (True, evaluation, ("polydiff", *size, "bf16")),
     }
-    same = f"Same weights, float32: relative difference {difference():.1e}. {ceilings(said.device)}\n"
-    return "\n".join([same, compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+    same = f"Same weights, float32: relative difference {difference():.1e}. {ceilings(args.device)}\n"
+    return "\n".join([same, compare(args, "training step", steps, 3 * work), compare(args, "evaluation", calls, work)])
 
 
-def in_float32(said: Any) -> str:
+def in_float32(args: Any) -> str:
     """Return the tables of diffusers' network where both compute in float32."""
-    work, size = our_flop(CIFAR, said.batch), (said.batch, said.device, "float32")
+    work, size = our_flop(CIFAR, args.batch), (args.batch, args.device, "float32")
     steps = {"diffusers": (False, diffusers_step, size), "polydiff": (True, polydiff_step, (CIFAR, *size))}
     calls = {
         "diffusers": (False, evaluation, ("diffusers", *size)),
         "polydiff": (True, evaluation, ("polydiff", *size)),
     }
-    return "\n".join([compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+    return "\n".join([compare(args, "training step", steps, 3 * work), compare(args, "evaluation", calls, work)])
 
 
-def against_lucidrains(said: Any) -> str:
+def against_lucidrains(args: Any) -> str:
     """Return the tables of denoising_diffusion_pytorch's network."""
-    work, size = our_flop(EQUAL, said.batch), (said.batch, said.device)
+    work, size = our_flop(EQUAL, args.batch), (args.batch, args.device)
     net, ours = lucidrains_parts("cpu")[0], UNet(EQUAL, channels=3, dims=2, conditions={})
     counts = [sum(p.numel() for p in n.parameters()) / 1e6 for n in (net, ours)]
-    theirs = flop(net, *inputs(said.batch, "cpu")) / said.batch / 1e9
+    theirs = flop(net, *inputs(args.batch, "cpu")) / args.batch / 1e9
     facts = (
         f"Theirs: {counts[0]:.1f} M parameters, {theirs:.2f} GFLOP an evaluation of one image; "
-        f"ours: {counts[1]:.1f} M, {work / said.batch / 1e9:.2f}. The rate is that of ours' operations. "
-        f"{ceilings(said.device)}\n"
+        f"ours: {counts[1]:.1f} M, {work / args.batch / 1e9:.2f}. The rate is that of ours' operations. "
+        f"{ceilings(args.device)}\n"
     )
     steps = {
         "denoising_diffusion_pytorch, float32": (False, lucidrains_step, size),
@@ -174,12 +174,12 @@ def against_lucidrains(said: Any) -> str:
         "polydiff, float32": (True, evaluation, ("polydiff", *size, "float32", EQUAL)),
         "polydiff, bf16": (True, evaluation, ("polydiff", *size, "bf16", EQUAL)),
     }
-    return "\n".join([facts, compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+    return "\n".join([facts, compare(args, "training step", steps, 3 * work), compare(args, "evaluation", calls, work)])
 
 
-def compiled(said: Any) -> str:
+def compiled(args: Any) -> str:
     """Return the tables of our network with and without torch.compile."""
-    work, size = our_flop(CIFAR, said.batch), (said.batch, said.device, "bf16")
+    work, size = our_flop(CIFAR, args.batch), (args.batch, args.device, "bf16")
     steps = {
         "eager": (True, polydiff_step, (CIFAR, *size)),
         "compiled": (True, polydiff_step, (CIFAR, *size, True)),
@@ -188,7 +188,7 @@ def compiled(said: Any) -> str:
         "eager": (True, evaluation, ("polydiff", *size)),
         "compiled": (True, evaluation, ("polydiff", *size, CIFAR, True)),
     }
-    return "\n".join([compare(said, "training step", steps, 3 * work), compare(said, "evaluation", calls, work)])
+    return "\n".join([compare(args, "training step", steps, 3 * work), compare(args, "evaluation", calls, work)])
 
 
 PARTS = {
@@ -204,10 +204,10 @@ def main() -> None:
     words = parser(__doc__, rounds=5)
     words.add_argument("--parts", nargs="+", choices=PARTS, default=["diffusers", "float32", "lucidrains"])
     words.add_argument("--batch", type=int, default=16)
-    said = words.parse_args()
-    for part in said.parts:
+    args = words.parse_args()
+    for part in args.parts:
         title, measure = PARTS[part]
-        show(title, measure(said), said)
+        show(title, measure(args), args)
 
 
 if __name__ == "__main__":

@@ -99,18 +99,18 @@ def state(space: Space) -> Tensor:
     return space.noise(streams(0, "molecules", range(BATCH)))
 
 
-def same_function(where: dict[str, Space], said: argparse.Namespace) -> None:
+def same_function(where: dict[str, Space], args: argparse.Namespace) -> None:
     """Compare one function, written in two ways."""
-    net = network().to(said.device)
+    net = network().to(args.device)
     plain = copy.deepcopy(net)
     plain.layers = nn.ModuleList(Concatenated(layer) for layer in plain.layers)
     compiled = copy.deepcopy(net)
     compiled.compile()
-    level = torch.zeros(BATCH, device=said.device)
+    level = torch.zeros(BATCH, device=args.device)
 
     def run(net: nn.Module, layout: str, precision: str, train: bool) -> Tensor:
         space = where[layout]
-        with torch.set_grad_enabled(train), torch.autocast(said.device, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.set_grad_enabled(train), torch.autocast(args.device, torch.bfloat16, enabled=precision == "bf16"):
             f = net(state(space), level, space)
         if train:
             (f - 1).square().mean().backward()
@@ -118,7 +118,7 @@ def same_function(where: dict[str, Space], said: argparse.Namespace) -> None:
         return f.detach()[space.mask] if isinstance(space, DenseMolecules) else f.detach()
 
     ways = {"as the formula reads, float32": (plain, "dense", "float32")} | {
-        name: (compiled if "compiled" in name else net, *way) for name, way in forms(where, said.compile).items()
+        name: (compiled if "compiled" in name else net, *way) for name, way in forms(where, args.compile).items()
     }
     truth = run(*ways["as the formula reads, float32"], train=False)
     rows = [["relative error of", "positions", "features"]]
@@ -127,9 +127,9 @@ def same_function(where: dict[str, Space], said: argparse.Namespace) -> None:
         rows.append([name, *(f"{relative_error(f[:, a], truth[:, a]):.1e}" for a in (slice(3), slice(3, None)))])
     text = [markdown(rows)]
     for title, train in (("forward and backward", True), ("evaluation", False)):
-        timings = in_turns({name: partial(run, *way, train=train) for name, way in ways.items()}, said.rounds)
+        timings = in_turns({name: partial(run, *way, train=train) for name, way in ways.items()}, args.rounds)
         text.append(timing_table(title, timings))
-    show(f"Molecules, one function in two forms, {count(net)} parameters", "\n".join(text), said)
+    show(f"Molecules, one function in two forms, {count(net)} parameters", "\n".join(text), args)
 
 
 def trainers(where: dict[str, Space], compiled: bool) -> dict[str, Callable[[], Iterator[object]]]:
@@ -145,27 +145,27 @@ def trainers(where: dict[str, Space], compiled: bool) -> dict[str, Callable[[], 
     return made | {"polydiff, sparse bf16, recomputed": recomputed}
 
 
-def evaluations(where: dict[str, Space], said: argparse.Namespace) -> dict[str, Callable[[], object]]:
+def evaluations(where: dict[str, Space], args: argparse.Namespace) -> dict[str, Callable[[], object]]:
     """Return name -> an evaluation of each side's network as its sampler calls it."""
-    dense, level = where["dense"], torch.ones(BATCH, device=said.device)
-    reference = Reference().to(said.device)
+    dense, level = where["dense"], torch.ones(BATCH, device=args.device)
+    reference = Reference().to(args.device)
     made: dict[str, Callable[[], object]] = {"reference": lambda: reference(state(dense), level, dense)}
-    for name, (layout, precision) in forms(where, said.compile).items():
-        model = denoiser(precision, said.device).eval()
+    for name, (layout, precision) in forms(where, args.compile).items():
+        model = denoiser(precision, args.device).eval()
         if "compiled" in name:
             model.backbone.compile()
         made[f"polydiff, {name}"] = partial(model, state(where[layout]), level, where[layout])
     return {name: torch.inference_mode()(call) for name, call in made.items()}
 
 
-def what_users_run(where: dict[str, Space], said: argparse.Namespace) -> None:
+def what_users_run(where: dict[str, Space], args: argparse.Namespace) -> None:
     """Compare training steps and evaluations of both sides."""
-    running = {name: begin() for name, begin in trainers(where, said.compile).items()}
-    training = in_turns({name: partial(next, steps) for name, steps in running.items()}, said.rounds)
-    evaluation = in_turns(evaluations(where, said), said.rounds)
+    running = {name: begin() for name, begin in trainers(where, args.compile).items()}
+    training = in_turns({name: partial(next, steps) for name, steps in running.items()}, args.rounds)
+    evaluation = in_turns(evaluations(where, args), args.rounds)
     text = [timing_table("training step", training), timing_table("evaluation", evaluation)]
     sides = f"{count(Reference())} (E(3) diffusion's) and {count(network())} (polydiff's) parameters"
-    show(f"Molecules, what users run, {sides}", "\n".join(text), said)
+    show(f"Molecules, what users run, {sides}", "\n".join(text), args)
 
 
 def count(net: nn.Module) -> str:
@@ -173,14 +173,14 @@ def count(net: nn.Module) -> str:
     return f"{sum(p.numel() for p in net.parameters()) / 1e6:.2f} M"
 
 
-def memory(said: argparse.Namespace) -> None:
+def memory(args: argparse.Namespace) -> None:
     """Print the peak memory of each variant's training, each in a process of its own."""
     rows = [["three training steps", "memory, MiB"]]
-    for name in trainers(spaces("cpu"), said.compile):
-        command = [sys.executable, str(Path(__file__)), "--only", name, "--threads", str(said.threads)]
+    for name in trainers(spaces("cpu"), args.compile):
+        command = [sys.executable, str(Path(__file__)), "--only", name, "--threads", str(args.threads)]
         printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         rows.append([name, f"{float(printed):.0f}"])
-    show("Molecules, memory of training", markdown(rows), said)
+    show("Molecules, memory of training", markdown(rows), args)
 
 
 def taken(name: str) -> float:
@@ -199,18 +199,18 @@ def main() -> None:
     options.add_argument("--memory", action="store_true", help="measure memory instead of time")
     options.add_argument("--users", action="store_true", help="only what users run")
     options.add_argument("--only", help=argparse.SUPPRESS)
-    said = options.parse_args()
-    torch.set_num_threads(said.threads)
+    args = options.parse_args()
+    torch.set_num_threads(args.threads)
     keep_memory()
-    if said.only:
-        print(taken(said.only))
-    elif said.memory:
-        memory(said)
+    if args.only:
+        print(taken(args.only))
+    elif args.memory:
+        memory(args)
     else:
-        where = spaces(said.device)
-        if not said.users:
-            same_function(where, said)
-        what_users_run(where, said)
+        where = spaces(args.device)
+        if not args.users:
+            same_function(where, args)
+        what_users_run(where, args)
 
 
 if __name__ == "__main__":

@@ -98,20 +98,20 @@ def main(words: Sequence[str] | None = None) -> None:
     reader.add_argument("--domain", choices=list(COMMON), default="image", help="default: image")
     reader.add_argument("--minutes", type=float, default=10, help="training time of a system; default: 10")
     reader.add_argument("-n", type=int, default=500, help="samples; default: 500")
-    said = reader.parse_args(words)
+    args = reader.parse_args(words)
     keep_memory()
-    torch.set_num_threads(said.threads)
-    said.output.mkdir(parents=True, exist_ok=True)
-    rows = [["system", *METRICS[said.domain], "CPU s a sample"]]
+    torch.set_num_threads(args.threads)
+    args.output.mkdir(parents=True, exist_ok=True)
+    rows = [["system", *METRICS[args.domain], "CPU s a sample"]]
     found: dict[str, Any] = {}
     for system in SYSTEMS:
-        path = said.output / f"{said.domain}-{system.replace(' ', '-')}-{said.minutes:g}min"
-        found = judged(path, trained(path, said.domain, system, said.minutes), said.n)
-        values = [cell(found["metrics"], name, "value") for name in METRICS[said.domain]]
+        path = args.output / f"{args.domain}-{system.replace(' ', '-')}-{args.minutes:g}min"
+        found = judged(path, trained(path, args.domain, system, args.minutes), args.n)
+        values = [cell(found["metrics"], name, "value") for name in METRICS[args.domain]]
         rows.append([system, *values, f"{found['seconds']:.3f}"])
         print(markdown([rows[0], rows[-1]]), flush=True)
-    rows.append(["real data", *(cell(found["metrics"], name, "data") for name in METRICS[said.domain]), ""])
-    show(f"One run, latent diffusion and a cascade, {said.minutes:g} minutes each, n = {said.n}", markdown(rows), said)
+    rows.append(["real data", *(cell(found["metrics"], name, "data") for name in METRICS[args.domain]), ""])
+    show(f"One run, latent diffusion and a cascade, {args.minutes:g} minutes each, n = {args.n}", markdown(rows), args)
 
 
 if __name__ == "__main__":

@@ -37,20 +37,20 @@ def until_first_step(domain: str, environment: dict[str, str]) -> float:
         start = time.perf_counter()
         with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
-            said = []
+            args = []
             for line in process.stderr:
-                said.append(line)
+                args.append(line)
                 if line.startswith("step 1/"):
                     seconds = time.perf_counter() - start
                     process.kill()
                     return seconds
-        raise RuntimeError(f"{domain} made no step:\n{''.join(said)}")
+        raise RuntimeError(f"{domain} made no step:\n{''.join(args)}")
 
 
 def main() -> None:
     """Measure and print."""
-    said = parser(__doc__, rounds=5).parse_args()
-    environment = {**os.environ, "OMP_NUM_THREADS": str(said.threads)}
+    args = parser(__doc__, rounds=5).parse_args()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
     waits: dict[str, Callable[[], float]] = {
         "python -c pass": lambda: until_done([sys.executable, "-c", "pass"], environment),
         "python -c 'import torch'": lambda: until_done([sys.executable, "-c", "import torch"], environment),
@@ -64,7 +64,7 @@ def main() -> None:
         waits[f"{domain}: first step"] = lambda domain=domain: until_first_step(domain, environment)  # type: ignore[misc]
     until_first_step("molecule", environment)  # its geometries are now in the cache
     seconds: dict[str, list[float]] = {name: [] for name in waits}
-    for _ in range(said.rounds):
+    for _ in range(args.rounds):
         for name, wait in waits.items():
             seconds[name].append(wait())
     with tempfile.TemporaryDirectory() as cache:
@@ -74,7 +74,7 @@ def main() -> None:
     for name, times in seconds.items():
         low, middle, high = quartiles(times)
         rows.append([name, f"{middle:.2f}", f"{low:.2f} to {high:.2f}"])
-    show("Start-up", markdown(rows), said)
+    show("Start-up", markdown(rows), args)
 
 
 if __name__ == "__main__":

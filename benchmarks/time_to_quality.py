@@ -78,14 +78,14 @@ class Job(NamedTuple):
         return folder / f"{''.join(c if c.isalnum() or c in '.-()' else '_' for c in words)}.json"
 
 
-def jobs(said: argparse.Namespace) -> Iterator[Job]:
+def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """Yield the trainings that are requested: seeds first, so that all libraries have a first result early."""
-    budgets = tuple(sorted(said.minutes))
-    for seed, (name, system) in itertools.product(said.seeds, SYSTEMS[said.domain].items()):
-        if said.systems and name not in said.systems:
+    budgets = tuple(sorted(args.minutes))
+    for seed, (name, system) in itertools.product(args.seeds, SYSTEMS[args.domain].items()):
+        if args.systems and name not in args.systems:
             continue
-        known = list(system.variants)[: 1 if said.smoke else None]
-        for variant in (v for v in known if not said.variants or v in said.variants or name == "polydiff"):
+        known = list(system.variants)[: 1 if args.smoke else None]
+        for variant in (v for v in known if not args.variants or v in args.variants or name == "polydiff"):
             for minutes in [(m,) for m in budgets] if system.decays else [budgets]:
                 yield Job(name, variant, seed, minutes)
 
@@ -154,40 +154,40 @@ def judged(domain: Domain, examples: Sequence[Any]) -> dict[str, dict[str, Any]]
     }
 
 
-def run(job: Job, system: System, said: argparse.Namespace, domain: Domain) -> None:
+def run(job: Job, system: System, args: argparse.Namespace, domain: Domain) -> None:
     """Train, judge and write the results of a job."""
     torch.manual_seed(job.seed)
-    values, clock = DATA[said.domain][said.data], time.perf_counter if said.wall else time.process_time
+    values, clock = DATA[args.domain][args.data], time.perf_counter if args.wall else time.process_time
 
     def make(steps: int) -> Learner:
-        task = Task(said.domain, values, job.seed, steps, said.evaluations, domain)
+        task = Task(args.domain, values, job.seed, steps, args.evaluations, domain)
         return system.make(task, **system.variants[job.variant])
 
     for mark in trained(make, system.decays, job.minutes, clock):
         begun = time.process_time()
-        examples = mark.learner.sample(said.n)
+        examples = mark.learner.sample(args.n)
         result = {
             **job._asdict(), "minutes": mark.minutes, "took": mark.took, "steps": mark.steps,
             "parameters": mark.learner.parameters, "evaluations": mark.learner.evaluations,
-            "seconds_a_sample": (time.process_time() - begun) / said.n,
+            "seconds_a_sample": (time.process_time() - begun) / args.n,
             "environment": environment("cpu"), "libraries": {name: version(name) for name in LIBRARIES},
             "metrics": judged(domain, examples),
         }  # fmt: skip
-        write_atomic(job.file(said.output, mark.minutes), json.dumps(result, indent=1))
+        write_atomic(job.file(args.output, mark.minutes), json.dumps(result, indent=1))
         print(f"{job.system}, {job.variant}, seed {job.seed}: {mark.steps} steps in {mark.took:.2f} min", flush=True)
 
 
-def check_folder(said: argparse.Namespace) -> None:
+def check_folder(args: argparse.Namespace) -> None:
     """Write what all results of a folder share, or exit if the folder has results of another comparison."""
-    file, own = said.output / "comparison.json", {}
+    file, own = args.output / "comparison.json", {}
     for key in ("domain", "data", "n", "evaluations", "threads", "wall"):
-        own[key] = getattr(said, key)
-    said.output.mkdir(parents=True, exist_ok=True)
+        own[key] = getattr(args, key)
+    args.output.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         write_atomic(file, json.dumps(own, indent=1))
     elif (known := json.loads(file.read_text())) != own:
         other = ", ".join(f"{key}={known.get(key)}, not {own[key]}" for key in own if known.get(key) != own[key])
-        raise SystemExit(f"{said.output} has results with {other}. Use another folder with -o.")
+        raise SystemExit(f"{args.output} has results with {other}. Use another folder with -o.")
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -206,34 +206,34 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("--smoke", action="store_true", help="seconds of training, to see that all works")
     made.add_argument("--report", action="store_true", help="no training: only the table and the picture")
     made.set_defaults(threads=1)
-    said = made.parse_args(words)
-    said.data = said.data or next(iter(DATA[said.domain]))
-    if said.data not in DATA[said.domain]:
-        made.error(f"--data {said.data} is unknown; {said.domain} has {', '.join(DATA[said.domain])}")
-    if unknown := set(said.systems or ()) - SYSTEMS[said.domain].keys():
-        made.error(f"--systems {', '.join(unknown)} is unknown; {said.domain} has {', '.join(SYSTEMS[said.domain])}")
-    if said.smoke:
-        vars(said).update(SMOKE)
-    return said
+    args = made.parse_args(words)
+    args.data = args.data or next(iter(DATA[args.domain]))
+    if args.data not in DATA[args.domain]:
+        made.error(f"--data {args.data} is unknown; {args.domain} has {', '.join(DATA[args.domain])}")
+    if unknown := set(args.systems or ()) - SYSTEMS[args.domain].keys():
+        made.error(f"--systems {', '.join(unknown)} is unknown; {args.domain} has {', '.join(SYSTEMS[args.domain])}")
+    if args.smoke:
+        vars(args).update(SMOKE)
+    return args
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train and judge what is missing, and print the table."""
-    said = arguments(words)
-    torch.set_num_threads(said.threads)
-    check_folder(said)
-    if not said.report:
+    args = arguments(words)
+    torch.set_num_threads(args.threads)
+    check_folder(args)
+    if not args.report:
         keep_memory()
-        domain = open_domain(said.domain, DATA[said.domain][said.data])
-        real = said.output / "real_data.json"
+        domain = open_domain(args.domain, DATA[args.domain][args.data])
+        real = args.output / "real_data.json"
         if not real.exists():
-            write_atomic(real, json.dumps(judged(domain, list(domain.examples("test", said.n).examples)), indent=1))
-        for job in jobs(said):
-            if not all(job.file(said.output, minutes).exists() for minutes in job.minutes):
-                run(job, SYSTEMS[said.domain][job.system], said, domain)
-    results = results_in(said.output)
-    picture(said.domain, results, said.output / f"{said.domain}.svg")
-    show(f"Time to quality, {said.domain} ({said.data}), n = {said.n}", tables(said.domain, results), said)
+            write_atomic(real, json.dumps(judged(domain, list(domain.examples("test", args.n).examples)), indent=1))
+        for job in jobs(args):
+            if not all(job.file(args.output, minutes).exists() for minutes in job.minutes):
+                run(job, SYSTEMS[args.domain][job.system], args, domain)
+    results = results_in(args.output)
+    picture(args.domain, results, args.output / f"{args.domain}.svg")
+    show(f"Time to quality, {args.domain} ({args.data}), n = {args.n}", tables(args.domain, results), args)
 
 
 if __name__ == "__main__":

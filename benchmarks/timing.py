@@ -166,15 +166,15 @@ def parser(doc: str | None, rounds: int = 9) -> argparse.ArgumentParser:
     return made
 
 
-def show(title: str, text: str, said: argparse.Namespace) -> None:
+def show(title: str, text: str, args: argparse.Namespace) -> None:
     """Print a section of results; with --record, append it to RESULTS.md."""
-    where = environment(said.device)
+    where = environment(args.device)
     versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    facts = f"{where['date'][:10]}, {where['device']}, {said.threads} threads, {versions}."
+    facts = f"{where['date'][:10]}, {where['device']}, {args.threads} threads, {versions}."
     section = f"## {title}\n\n    {command}\n\n{facts}\n\n{text}"
     print(section, flush=True)
-    if said.record:
+    if args.record:
         with RESULTS.open("a", encoding="utf-8") as file:
             file.write(os.linesep + section.replace(" --record", ""))
 

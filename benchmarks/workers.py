@@ -63,15 +63,15 @@ def main() -> None:
     """Measure and print."""
     reader = parser(__doc__, rounds=7)
     reader.add_argument("--domains", nargs="+", default=["image", "audio", "molecule"])
-    said = reader.parse_args()
-    torch.set_num_threads(said.threads)
+    args = reader.parse_args()
+    torch.set_num_threads(args.threads)
     text = [
         timing_table(
-            f"{STEPS} steps, {domain} quick", in_turns(variants(domain, said.device), said.rounds, said.device)
+            f"{STEPS} steps, {domain} quick", in_turns(variants(domain, args.device), args.rounds, args.device)
         )
-        for domain in said.domains
+        for domain in args.domains
     ]
-    show("Training with data prepared by threads", "\n".join(text), said)
+    show("Training with data prepared by threads", "\n".join(text), args)
 
 
 if __name__ == "__main__":

@@ -59,8 +59,11 @@ API = {
     "Domains, backbones, trackers": (
         "polydiff.contract.spec",
         "polydiff.contract.abilities",
+        "polydiff.contract.editing",
         "polydiff.contract.backbone",
-        "polydiff.contract.tasks",
+        "polydiff.contract.tasks.task",
+        "polydiff.contract.tasks.inpaint",
+        "polydiff.contract.tasks.enlarge",
         "polydiff.contract.fields",
         "polydiff.contract.data.splits",
         "polydiff.contract.data.quarantine",

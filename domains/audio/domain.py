@@ -22,6 +22,7 @@ from polydiff.contract.domain import Samples
 from polydiff.contract.fields import Labels, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
+from polydiff.contract.tasks.task import with_task_conditions
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.space import Batch, Measurement, Space, State
@@ -47,7 +48,7 @@ from polydiff.domains.audio.tasks.open_task import measure_task, open_task
 from polydiff.domains.audio.tasks.restoration import Upsample
 from polydiff.metrics.principal import principal_std
 from polydiff.metrics.results import Confusion, Metric
-from polydiff.support.errors import UserError, amount
+from polydiff.support.errors import amount
 
 PROGRAM = Path(__file__).parent / "output" / "program.py"
 
@@ -79,10 +80,8 @@ class Audio:
         self.task = open_task(config, self.codec, self.statistics)
         self.states = States(config, self.codec, self.task)
         self.evaluation = Evaluation(self.clips, self.data_conditions)
-        for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
-            raise UserError(f"A column of the data is named {name}, like a condition of task={config.task}. Rename it.")
         own = {name: field.kind for name, field in self.data_conditions.fields.items()}
-        self.conditions: Conditions = own | dict(self.task.conditions)
+        self.conditions: Conditions = with_task_conditions(own, self.task)
 
     def measure(self) -> dict[str, Any]:
         """Return the statistics of the training data, as JSON."""
@@ -106,12 +105,12 @@ class Audio:
         return self.clips.source.quarantine
 
     @staticmethod
-    def inspect(config: Config, said: Collection[str]) -> Inspection:
+    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
         """Inspect the sounds of `data.path` (`polydiff.contract.abilities.Inspects`)."""
         from polydiff.domains.audio.data.inspect import inspect_sounds
 
         assert isinstance(config, AudioConfig)
-        return inspect_sounds(config, said, Audio)
+        return inspect_sounds(config, chosen, Audio)
 
     def size(self, split: str) -> int:
         return self.clips.size(split)

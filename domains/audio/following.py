@@ -9,7 +9,7 @@ import torch
 from polydiff.contract.domain import Samples
 from polydiff.contract.following import check_level
 from polydiff.contract.sections.run import Config
-from polydiff.contract.tasks import Task
+from polydiff.contract.tasks.task import Task
 from polydiff.core.conditions import Condition
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.tasks.low_rate import ratio

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.tasks import Observes
+from polydiff.contract.tasks.task import Observes
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Conditions
 from polydiff.core.space import Batch, Euclidean, Space, State

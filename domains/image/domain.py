@@ -23,6 +23,7 @@ from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
+from polydiff.contract.tasks.task import with_task_conditions
 from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import ANY, Condition, Conditions
@@ -87,9 +88,7 @@ class Image:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
         self.data_conditions = DataConditions(fields_in(self.statistics), self.statistics.get("profiles", {}))
         self.task = open_task(config, self.codec, self.greys)
-        for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
-            raise UserError(f"The condition {name} is that of task={config.task}; rename the column {name}.")
-        self.conditions: Conditions = {**self.data_conditions.kinds, **self.task.conditions}
+        self.conditions: Conditions = with_task_conditions(self.data_conditions.kinds, self.task)
         self.states = States(config, self.codec, self.task, self.greys)
 
     @cached_property
@@ -137,13 +136,13 @@ class Image:
         return Search.of(self.source)
 
     @staticmethod
-    def inspect(config: Config, said: Collection[str]) -> Inspection:
+    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
         """Inspect a folder of images (`polydiff.contract.abilities.Inspects`)."""
         assert isinstance(config, ImageConfig)
         found = Inspection()
         try:
             domain = Image(config)
-            found.facts = facts_of(domain.source, config, domain.statistics[PRINCIPAL], said)
+            found.facts = facts_of(domain.source, config, domain.statistics[PRINCIPAL], chosen)
             found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
             found.quarantine = domain.quarantine
         except UserError as error:

@@ -9,7 +9,8 @@ import torch
 from polydiff.contract.domain import Samples
 from polydiff.contract.following import check_level
 from polydiff.contract.sections.run import Config
-from polydiff.contract.tasks import Enlarge, Task
+from polydiff.contract.tasks.enlarge import Enlarge
+from polydiff.contract.tasks.task import Task
 from polydiff.core.conditions import Condition
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig

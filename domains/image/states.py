@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from polydiff.backbones.letters import OneHot, one_hot_channels
 from polydiff.contract.backbone import build_backbone
-from polydiff.contract.tasks import Enlarge, Observes
+from polydiff.contract.tasks.enlarge import Enlarge
+from polydiff.contract.tasks.task import Observes
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Conditions
 from polydiff.core.parts.letters import LettersSpace

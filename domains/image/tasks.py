@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.following import NoiseAugmentation
-from polydiff.contract.tasks import Enlarge, Generate, Inpaint, InpaintLetters, Observes, block_means
+from polydiff.contract.tasks.enlarge import Enlarge, block_means
+from polydiff.contract.tasks.inpaint import Inpaint, InpaintLetters
+from polydiff.contract.tasks.task import Generate, Observes
 from polydiff.core.space import State
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig

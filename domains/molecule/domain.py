@@ -22,7 +22,7 @@ from polydiff.contract.domain import DataSamples, Samples
 from polydiff.contract.fields import meanings, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
-from polydiff.contract.tasks import Generate
+from polydiff.contract.tasks.task import Generate, with_task_conditions
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import ANY, Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
@@ -98,9 +98,7 @@ class MoleculeDomain:
         }
         self.codec = self.codec_by(self.statistics)
         self.task = open_task(config, self.codec)
-        for name in self.conditions.keys() & self.task.conditions.keys():
-            raise UserError(f"The condition {name} is that of the task. Rename the column {name}.")
-        self.conditions = {**self.conditions, **self.task.conditions}
+        self.conditions = with_task_conditions(self.conditions, self.task)
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
         self.evaluation = Evaluation(self.dataset, self.scaler)
@@ -159,11 +157,11 @@ class MoleculeDomain:
         return self.dataset.quarantine
 
     @staticmethod
-    def inspect(config: Config, said: Collection[str]) -> Inspection:
+    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
         """Return a summary of files of molecules (`polydiff.contract.abilities.Inspects`)."""
         from polydiff.domains.molecule.data.inspect import inspect_molecules
 
-        return inspect_molecules(config, said)
+        return inspect_molecules(config, chosen)
 
     @property
     def together(self) -> Sequence[str]:

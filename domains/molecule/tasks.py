@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from polydiff.contract.sections.run import Config
-from polydiff.contract.tasks import Generate, Task, known
+from polydiff.contract.tasks.inpaint import known
+from polydiff.contract.tasks.task import Generate, Task
 from polydiff.core.conditions import KNOWN, Condition, Conditions, given
 from polydiff.core.parts.known import KnownLetters, KnownRows, known_name
 from polydiff.domains.molecule.chemistry.fragments import draw_known

@@ -26,7 +26,8 @@ from polydiff.contract.domain import DataSamples, Samples, conditions_of
 from polydiff.contract.fields import from_json, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
-from polydiff.contract.tasks import Generate, Inpaint, InpaintLetters, Observes
+from polydiff.contract.tasks.inpaint import Inpaint, InpaintLetters
+from polydiff.contract.tasks.task import Generate, Observes, with_task_conditions
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.parts.letters import LettersSpace
@@ -74,9 +75,7 @@ class SequenceDomain:
         )
         self.discrete = states_of(config) == "letters"
         self.task = self.open_task()
-        for name in self.data_conditions.fields.keys() & self.task.conditions.keys():
-            raise UserError(f"The condition {name} is that of task={config.task}. Rename the column {name}.")
-        self.conditions: Conditions = {**self.data_conditions.kinds, **self.task.conditions}
+        self.conditions: Conditions = with_task_conditions(self.data_conditions.kinds, self.task)
 
     def open_task(self) -> Observes:
         """Return the task of the configuration; known letters need a process that shows them, or real numbers."""
@@ -134,7 +133,7 @@ class SequenceDomain:
         return self.source.quarantine
 
     @staticmethod
-    def inspect(config: Config, said: Collection[str]) -> Inspection:
+    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
         """Inspect files of texts (`polydiff.contract.abilities.Inspects`)."""
         assert isinstance(config, SequenceConfig)
         found = Inspection()
@@ -143,7 +142,7 @@ class SequenceDomain:
             found.facts = facts_of(domain.source, config, domain.alphabet, domain.length)
             found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
             found.quarantine = domain.quarantine
-            found.advice = advice_for(config.data, said)
+            found.advice = advice_for(config.data, chosen)
         except UserError as error:
             found.problems.append(str(error))
         return found

@@ -20,7 +20,7 @@ from polydiff.support.signals import ending, exit_code, terminable, word
 
 VERBS = {
     "train": ("polydiff.cli.train:train", "train a model, from data to report"),
-    "resume": ("polydiff.cli.train:resume", "resume a run that was stopped, or train it longer"),
+    "resume": ("polydiff.cli.resume:resume", "resume a run that was stopped, or train it longer"),
     "sample": ("polydiff.cli.sampling.sample:sample", "draw samples from a run and write them as files"),
     "calibrate": ("polydiff.cli.sampling.sample:calibrate", "fit the sampler to a run's network, for few steps"),
     "vary": ("polydiff.cli.edit:vary", "draw variations of given examples"),

@@ -89,7 +89,7 @@ def inpaint(words: Sequence[str]) -> int:
     chosen = [name for name in ("gap", "keep", "mask") if getattr(args, name)]
     if len(chosen) > 1:
         raise UserError(NOTHING_CHOSEN)
-    from polydiff.contract.abilities import HasBlanks
+    from polydiff.contract.editing import HasBlanks
     from polydiff.core.streams import streams
     from polydiff.model.edit import JUMP, of_examples
     from polydiff.model.edit import inpaint as edit

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from polydiff.contract.tasks import block_means, enlarged, spread_blocks
+from polydiff.contract.tasks.enlarge import block_means, enlarged, spread_blocks
 from polydiff.core.space import Batch, Euclidean, Measurement, State
 from polydiff.support.errors import UserError, unknown
 

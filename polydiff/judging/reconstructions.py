@@ -12,8 +12,9 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
-from polydiff.contract.abilities import Compares, HasPrompts
+from polydiff.contract.abilities import HasPrompts
 from polydiff.contract.domain import Domain, Samples
+from polydiff.contract.editing import Compares
 from polydiff.core.process.abilities import Reconstructs
 from polydiff.core.space import Batch
 from polydiff.core.streams import streams

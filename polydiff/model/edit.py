@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.abilities import Forgets, HasPartMasks, Reads
 from polydiff.contract.domain import Samples
-from polydiff.contract.tasks import known
+from polydiff.contract.editing import Forgets, HasPartMasks, Reads
+from polydiff.contract.tasks.inpaint import known
 from polydiff.core.entry import check_batch
 from polydiff.core.parts.known import known_name
 from polydiff.core.parts.product import as_parts

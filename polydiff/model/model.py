@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from polydiff.config.processes import process_of
-from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Domain, Samples
+from polydiff.contract.editing import Restores
 from polydiff.contract.sections.run import Config
 from polydiff.contract.sections.sampling import SampleConfig
-from polydiff.contract.tasks import Restoration
+from polydiff.contract.tasks.task import Restoration
 from polydiff.core.conditions import Condition
 from polydiff.core.process.process import Process
 from polydiff.core.process.sampling import generating

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from polydiff.contract.abilities import Restores
 from polydiff.contract.domain import Samples, conditions_of
-from polydiff.contract.tasks import Restoration
+from polydiff.contract.editing import Restores
+from polydiff.contract.tasks.task import Restoration
 from polydiff.core.condition_batch import with_words
 from polydiff.core.conditions import Condition
 from polydiff.core.entry import check_batch

@@ -18,8 +18,9 @@ from typing import Any
 
 from torch import Tensor
 
-from polydiff.contract.abilities import HasMeasurements, Restores, task_conditions
+from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import Samples
+from polydiff.contract.editing import HasMeasurements, Restores
 from polydiff.contract.measurements import ReadsMeasured
 from polydiff.core.conditions import is_known
 from polydiff.core.entry import check_batch, check_states

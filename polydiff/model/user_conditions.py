@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polydiff.contract.abilities import Restores, TellsTogether, task_conditions
+from polydiff.contract.abilities import TellsTogether, task_conditions
 from polydiff.contract.domain import Domain, conditions_of
+from polydiff.contract.editing import Restores
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import KNOWN, Condition, Conditions
 from polydiff.core.streams import streams

@@ -96,11 +96,11 @@ class PartsNetwork(nn.Module):
         def each(level: Tensor) -> Tensor:
             return level.to(**like) if level.ndim else torch.full((space.batch,), float(level), **like)
 
-        said = {name: each(kernel.number(levels[name])) for name, kernel in self.kernels.items() if kernel.conditioned}
-        if not said:
+        found = {name: each(kernel.number(levels[name])) for name, kernel in self.kernels.items() if kernel.conditioned}
+        if not found:
             return torch.zeros(space.batch, **like), {}
-        first, *others = said
-        return said[first], {LEVEL + name: said[name] for name in others}
+        first, *others = found
+        return found[first], {LEVEL + name: found[name] for name in others}
 
     def with_precision(self, precision: str) -> PartsNetwork:
         """Return this network with another autocast precision; the two share their weights."""

@@ -53,17 +53,17 @@ def passed(name: str, shared: Shared, stage: str, domain: Domain) -> Tensor:
     Raises:
         UserError: The other stage does not know a value.
     """
-    said = words(name, shared.value, shared.domain)
+    described = words(name, shared.value, shared.domain)
     if domain is shared.domain:
         return shared.value
     kind = conditions_of(domain)[name]
-    if kind.mismatch(shared.value, len(said)) is None and words(name, shared.value, domain) == said:
+    if kind.mismatch(shared.value, len(described)) is None and words(name, shared.value, domain) == described:
         return shared.value
     known = {repr(None): kind.blank(1)}
-    for value in said:
+    for value in described:
         if repr(value) not in known:
             known[repr(value)] = read(name, value, shared.stage, stage, domain)
-    return torch.cat(padded([known[repr(value)] for value in said]))
+    return torch.cat(padded([known[repr(value)] for value in described]))
 
 
 def words(name: str, value: Tensor, domain: Domain) -> list[Any]:

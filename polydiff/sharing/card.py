@@ -127,8 +127,8 @@ def pictures(place: Path, drawn: Samples | None) -> str:
     if all(isinstance(example, str) for example in drawn):
         shown = fenced("\n".join(shortened(str(example), LETTERS) for example in drawn))
     words = [", ".join(f"{key}: {value}" for key, value in one.items()) for one in drawn.conditions]
-    asked = "".join(f"{i}. {cell(text)}\n" for i, text in enumerate(words, 1)) if any(words) else ""
-    return f"{shown}{note}" + (f"\nTheir conditions:\n\n{asked}" if asked else "")
+    listed = "".join(f"{i}. {cell(text)}\n" for i, text in enumerate(words, 1)) if any(words) else ""
+    return f"{shown}{note}" + (f"\nTheir conditions:\n\n{listed}" if listed else "")
 
 
 def facts(model: Model | Chain, place: Path) -> dict[str, str]:

@@ -22,9 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.abilities import HasPrompts, Reads, Restores
+from polydiff.contract.abilities import HasPrompts
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.domain import Domain, Samples, conditions_of
+from polydiff.contract.editing import Reads, Restores
 from polydiff.contract.following import Follows
 from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections.run import Config

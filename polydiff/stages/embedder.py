@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.contract.abilities import Reads
 from polydiff.contract.data.arrays import checked_vectors, read_array
 from polydiff.contract.domain import Domain
+from polydiff.contract.editing import Reads
 from polydiff.core.conditions import Condition
 from polydiff.match.module import Pair
 from polydiff.match.objective import have_text

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polydiff.contract.abilities import HasSizes, Prepares, Reads
+from polydiff.contract.abilities import HasSizes, Prepares
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.noise_range import suited_range
 from polydiff.contract.domain import Domain
+from polydiff.contract.editing import Reads
 from polydiff.contract.likeness import Encodes
 from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from polydiff.config.merge import resolve
-from polydiff.contract.abilities import HasMeasurements, HasUnits
+from polydiff.contract.abilities import HasUnits
 from polydiff.contract.domain import Domain, conditions_of
+from polydiff.contract.editing import HasMeasurements
 from polydiff.contract.sections.run import Config
 from polydiff.core.conditions import Condition
 from polydiff.core.parts.letters import PAD, Letters

@@ -38,12 +38,13 @@ from polydiff.training.checks import check_settings, check_strategy
 from polydiff.training.data import order_of
 from polydiff.training.duration.budget import seconds_per_step, with_steps, within_minutes
 from polydiff.training.duration.progress import Progress, shown
+from polydiff.training.finish import finish
 from polydiff.training.loop import Training
 from polydiff.training.optimizers import restore_optimizer
 from polydiff.training.processes.agreement import check_same, held, prepared
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.saving import check_room, prune_if_possible
-from polydiff.training.session import Session, finish
+from polydiff.training.session import Session
 from polydiff.training.steps import begin, initial_checkpoint
 
 LONG = 200

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from polydiff import streams
 from polydiff.contract.following import EXACT, NoiseAugmentation, check_level, noisy
-from polydiff.contract.tasks import Enlarge, block_means
+from polydiff.contract.tasks.enlarge import Enlarge, block_means
 from polydiff.core.conditions import LOW, LOW_LEVEL
 from polydiff.support.errors import UserError
 

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from polydiff import streams
-from polydiff.contract.tasks import Enlarge, Generate, Inpaint, InpaintLetters, block_means, draw_mask
-from polydiff.core.conditions import KNOWN, LOW
+from polydiff.contract.tasks.enlarge import Enlarge, block_means
+from polydiff.contract.tasks.inpaint import Inpaint, InpaintLetters, draw_mask
+from polydiff.contract.tasks.task import Generate, with_task_conditions
+from polydiff.core.conditions import KNOWN, LOW, Kind, Number
+from polydiff.support.errors import UserError
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=3), st.integers(0, 10_000))
@@ -114,3 +117,10 @@ def test_means_that_no_clipping_disturbs_are_reached_by_a_shift() -> None:
     x = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     observed = {LOW: block_means(x, 2) + 0.1}
     assert torch.equal(bounded().finish(x, observed), Enlarge(1, 2).finish(x, observed))
+
+
+def test_a_condition_of_the_data_with_the_name_of_the_tasks_is_an_error() -> None:
+    own: dict[str, Kind] = {"caption": Number()}
+    assert with_task_conditions(own, Inpaint(1)).keys() == {"caption", KNOWN}
+    with pytest.raises(UserError, match=r"The condition known is that of the task\. Rename the column known\."):
+        with_task_conditions({**own, KNOWN: Number()}, Inpaint(1))

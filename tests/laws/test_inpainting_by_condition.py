@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from polydiff import Batch, Denoiser, Euclidean, Loss, Training, fit, streams
 from polydiff.config.merge import resolve
 from polydiff.contract.sections.training import OptimConfig
-from polydiff.contract.tasks import Enlarge, Inpaint, known
+from polydiff.contract.tasks.enlarge import Enlarge
+from polydiff.contract.tasks.inpaint import Inpaint, known
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import KNOWN, Aligned, Condition
 from polydiff.core.space import Space, State, per_sample

@@ -14,7 +14,8 @@ from torch.testing import assert_close
 
 import polydiff
 from polydiff.cli import main
-from polydiff.contract.tasks import Enlarge, Inpaint, block_means, enlarged
+from polydiff.contract.tasks.enlarge import Enlarge, block_means, enlarged
+from polydiff.contract.tasks.inpaint import Inpaint
 from polydiff.core.conditions import LOW
 from polydiff.core.streams import streams
 from polydiff.domains.image.metrics.pairs import pair_metrics, structural_similarity

@@ -104,7 +104,7 @@ def test_a_film_and_a_mask(page: Page) -> None:
     page.press("Inpaint")
     page.until("document.querySelector('dialog canvas.mask')")
     page.press("Generate")
-    assert page.evaluate("document.querySelector('dialog .says').textContent") == "Draw on the picture first."
+    assert page.evaluate("document.querySelector('dialog .status').textContent") == "Draw on the picture first."
     page.evaluate("document.querySelector('.mask').dispatchEvent(new KeyboardEvent('keydown', {key: ' '}))")
     page.press("Generate")
     page.until("document.querySelectorAll('.set').length == 2")

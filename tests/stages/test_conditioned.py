@@ -15,8 +15,9 @@ from tiny_runs import assert_same_run, stop_at
 
 import polydiff
 from polydiff.cli import main
-from polydiff.contract.abilities import HasMeasurements, HasUnits
+from polydiff.contract.abilities import HasUnits
 from polydiff.contract.domain import Samples
+from polydiff.contract.editing import HasMeasurements
 from polydiff.contract.following import Follows
 from polydiff.core.streams import streams
 from polydiff.judging.evaluate import evaluate

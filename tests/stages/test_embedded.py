@@ -17,8 +17,9 @@ from tiny_runs import TINY, assert_same_run, stop_at
 import polydiff
 from polydiff.cli import main
 from polydiff.config.merge import resolve
-from polydiff.contract.abilities import HasMeasurements, HasRegions, HasUnits, Restores
+from polydiff.contract.abilities import HasUnits
 from polydiff.contract.domain import Samples
+from polydiff.contract.editing import HasMeasurements, HasRegions, Restores
 from polydiff.core.condition_batch import withhold
 from polydiff.core.streams import streams
 from polydiff.judging.evaluate import evaluate

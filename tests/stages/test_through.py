@@ -15,7 +15,8 @@ from typing_extensions import get_protocol_members, is_protocol
 
 import polydiff
 from polydiff.contract import abilities
-from polydiff.contract.abilities import HasConfusions, HasMeasurements, HasRegions, HasUnits, Reads
+from polydiff.contract.abilities import HasConfusions, HasUnits
+from polydiff.contract.editing import HasMeasurements, HasRegions, Reads
 from polydiff.stages.through import Through
 from polydiff.support.protocols import provides
 

@@ -12,15 +12,14 @@ import pytest
 from polydiff.contract import abilities
 from polydiff.contract.abilities import (
     Archives,
-    Compares,
     HasQuarantine,
     HasScripts,
     HasUnits,
     Inspects,
-    Restores,
     TellsTogether,
     quarantine_of,
 )
+from polydiff.contract.editing import Compares, Restores
 from polydiff.contract.sections.run import Config
 from polydiff.core import space
 from polydiff.core.space import Euclidean, HasComponents, Matches, Repeats

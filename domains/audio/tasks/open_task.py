@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from polydiff.contract.tasks import Generate, Inpaint, Observes, Restoration
+from polydiff.contract.tasks.inpaint import Inpaint
+from polydiff.contract.tasks.task import Generate, Observes, Restoration
 from polydiff.domains.audio.codec import Standardise
 from polydiff.domains.audio.config import AudioConfig
 from polydiff.support.errors import UserError

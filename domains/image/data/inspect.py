@@ -32,14 +32,14 @@ LARGE = 2
 """Ratio of the images' shorter sides to data.size from which on a larger data.size is mentioned."""
 
 
-def facts_of(source: Source, config: ImageConfig, principal: float, said: Collection[str] = ()) -> dict[str, Any]:
+def facts_of(source: Source, config: ImageConfig, principal: float, chosen: Collection[str] = ()) -> dict[str, Any]:
     """Return the facts on a folder of images, name -> JSON value, in the order of printing.
 
     Arguments:
         source: The images.
         config: The configuration with which they were read.
         principal: Largest principal standard deviation of their states.
-        said: Dotted keys that the user set.
+        chosen: Dotted keys that the user set.
     """
     facts = list(source.facts.values())
     sides = quantiles([one.shorter for one in facts])
@@ -52,7 +52,7 @@ def facts_of(source: Source, config: ImageConfig, principal: float, said: Collec
         **{f"{side} examples": len(split) for side, split in source.splits.items()},
         "read as": in_words(config, sides["half"]),
         **network_in_words(config),
-        **range_facts(config, principal, said),
+        **range_facts(config, principal, chosen),
     }
 
 

@@ -11,7 +11,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from polydiff.contract.tasks import enlarged
+from polydiff.contract.tasks.enlarge import enlarged
 from polydiff.domains.image.shapes.caption import parse
 from polydiff.domains.image.shapes.detect import detect
 from polydiff.domains.image.shapes.scene import COLOURS, SHAPES, Scene, Thing, place, relation

@@ -89,7 +89,7 @@ def split_in(entry: Entry) -> str:
 
 def with_known_split(entry: Entry) -> Entry:
     """Return an entry, with a reason against it if its column `split` names no split."""
-    said = split_in(entry)
-    if entry.reason or not said or said in NAMES:
+    named = split_in(entry)
+    if entry.reason or not named or named in NAMES:
         return entry
-    return entry._replace(reason=f"split={said} is not one of {', '.join(NAMES)}")
+    return entry._replace(reason=f"split={named} is not one of {', '.join(NAMES)}")

@@ -50,9 +50,9 @@ def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length:
     }
 
 
-def advice_for(data: SequenceData, said: Collection[str]) -> dict[str, Any]:
+def advice_for(data: SequenceData, chosen: Collection[str]) -> dict[str, Any]:
     """Return data.judge=smiles for files of texts that are called SMILES, unless the user has set it; else {}."""
-    if data.judged_as_smiles or data.crops or data.path is None or "data.judge" in said:
+    if data.judged_as_smiles or data.crops or data.path is None or "data.judge" in chosen:
         return {}
     files = files_of(data.path, Quarantine(str(data.path), "texts"))
     return {"data.judge": "smiles"} if all(holds_smiles(file, data.column) for file in files) else {}

@@ -132,34 +132,34 @@ def suited_to(
     return suited_range(config, principal, free, above) if principal else {}
 
 
-def range_facts(config: Config, principal: float, said: Collection[str]) -> dict[str, Any]:
+def range_facts(config: Config, principal: float, chosen: Collection[str]) -> dict[str, Any]:
     """Return what `polydiff data check` shows: the deviation, and the highest noise level with its source.
 
     Arguments:
         config: The configuration.
         principal: Largest principal standard deviation of the states.
-        said: Dotted keys that the user set.
+        chosen: Dotted keys that the user set.
     """
     return {
         "largest principal standard deviation": round(principal, 3),
-        HIGHEST: range_in_words(config, principal, any(key.startswith("schedule") for key in said)),
+        HIGHEST: range_in_words(config, principal, any(key.startswith("schedule") for key in chosen)),
     }
 
 
-def range_in_words(config: Config, principal: float, said: bool) -> str:
+def range_in_words(config: Config, principal: float, chosen: bool) -> str:
     """Return the highest noise level of a new run and where it comes from.
 
     Arguments:
         config: The configuration.
         principal: Largest principal standard deviation of the states.
-        said: Whether the user set the schedule or its options.
+        chosen: Whether the user set the schedule or its options.
     """
     highest = config.schedule_options.get(HIGHEST)
     if highest is None:
         return f"that of schedule={config.schedule}; at least {needed(principal):g} suits the data"
     if highest >= needed(principal):
         return f"{highest:g}, as configured"
-    if said:
+    if chosen:
         return f"{highest:g}, which is too low: leave it out, or set {OPTIONS}.{HIGHEST}={needed(principal):g}"
     own = f"{highest:g} of preset {config.preset} is too low"
     return f"{needed(principal):g}, {MARGIN:g} times that deviation, set automatically: {own}"

@@ -43,9 +43,9 @@ def dealt(items: Sequence[A], work: Callable[[A], B]) -> Iterator[B]:
         found = together.collect((done, one_line(problem) if problem else ""))
         if problem:
             raise problem
-        for rank, (_, said) in enumerate(found):
-            if said:
-                raise PeerFailedError(f"Process {rank} has failed: {said}")
+        for rank, (_, failure) in enumerate(found):
+            if failure:
+                raise PeerFailedError(f"Process {rank} has failed: {failure}")
         yield from (result for results, _ in found for result in results)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.contract.abilities import Grows, HasBlanks, HasRegions, ReadsMasks
+from polydiff.contract.editing import Grows, HasBlanks, HasRegions, ReadsMasks
 from polydiff.core.parts.product import as_parts, as_product, unknown_in
 from polydiff.core.space import Batch
 from polydiff.model.edit import masks_of

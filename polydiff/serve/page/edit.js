@@ -12,7 +12,7 @@ function open(title, ...content) {
 dialog.addEventListener("close", () => { if (!dialog.open) dialog.replaceChildren(); }); // it comes late
 
 function foot(label, start) {
-  const status = el("p", { class: "says", role: "status" });
+  const status = el("p", { class: "status", role: "status" });
   const go = el("button", { type: "button", class: "main" }, label);
   go.onclick = async () => {
     try {

@@ -7,16 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from polydiff.contract.abilities import (
-    Grows,
-    HasBlanks,
-    HasMeasurements,
-    HasRegions,
-    Reads,
-    ReadsMasks,
-    task_conditions,
-)
+from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import conditions_of
+from polydiff.contract.editing import Grows, HasBlanks, HasMeasurements, HasRegions, Reads, ReadsMasks
 from polydiff.contract.following import Fits, Scores
 from polydiff.contract.likeness import Encodes
 from polydiff.contract.measurements import ReadsMeasured

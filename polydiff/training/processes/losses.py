@@ -109,9 +109,9 @@ def first_to_blame(ranks: Ranks, losses: Tensor, size: int, text: str) -> str:
         return text
     owners = torch.arange(len(losses), device=losses.device) // size % ranks.world
     bad = not bool(losses[owners == ranks.rank].isfinite().all())
-    said = ranks.collect((bad, text))
-    rank = max(range(ranks.world), key=lambda other: said[other][0])
-    return f"Process {rank}: {said[rank][1]}" if said[rank][0] else said[0][1]
+    reports = ranks.collect((bad, text))
+    rank = max(range(ranks.world), key=lambda other: reports[other][0])
+    return f"Process {rank}: {reports[rank][1]}" if reports[rank][0] else reports[0][1]
 
 
 def network_seed(seed: int, step: int, rows: slice) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 from polydiff.config.merge import resolve
 from polydiff.contract.domain import Samples, conditions_of
 from polydiff.contract.following import Fits, Follows
-from polydiff.contract.tasks import Enlarge, block_means
+from polydiff.contract.tasks.enlarge import Enlarge, block_means
 from polydiff.core.conditions import LOW, LOW_LEVEL, Number
 from polydiff.core.streams import streams
 from polydiff.domains.image.config import ImageConfig, ImageData

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 import polydiff
 from polydiff.config.merge import resolve
 from polydiff.config.processes import build_denoiser, process_of
-from polydiff.contract.tasks import known
+from polydiff.contract.tasks.inpaint import known
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import KNOWN, given
 from polydiff.core.objective import Moment
