@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test test-slow lint format types docs clean help
+.PHONY: demo demo-images test test-slow lint format types docs clean help
 
 help:
 	@echo "make demo       train, sample, evaluate and report on the embedded sounds"
+	@echo "make demo-images   the same on pictures from words: scenes of coloured shapes"
 	@echo "make test       run the tests (test-slow: those that train for minutes, too)"
 	@echo "make lint       ruff: style and mistakes, and the layers between modules"
 	@echo "make types      mypy"
@@ -15,6 +16,9 @@ help:
 
 demo: $(VENV)/ready
 	$(BIN)/polydiff train --domain audio train.minutes=6
+
+demo-images: $(VENV)/ready
+	$(BIN)/polydiff train --domain image data.name=shapes train.minutes=6
 
 # Each process has tests that follow each other, so that a module's fixtures are made once, and takes over what another leaves.
 test: $(VENV)/ready-dev
