@@ -56,6 +56,11 @@ def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpo
         raise UserError(
             f"{parent} predicts {target}, so its weights do not fit target={config.target}. Set target={target}."
         )
+    if config.backbone.step_size and not parent.config.get("backbone", {}).get("step_size"):
+        raise UserError(
+            f"{parent} was trained without backbone.step_size, which loss.objective={config.loss.objective} needs. "
+            "Such a run is tuned by loss.objective=ect; leave out train.init to train from scratch."
+        )
     return Checkpoint.load(parent.checkpoint)
 
 

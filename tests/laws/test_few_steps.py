@@ -242,6 +242,12 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
         tiny("image", tmp_path / "other", **{"train.init": teacher})
 
 
+def test_networks_with_step_sizes_do_not_start_from_one_without(tmp_path: Path) -> None:
+    teacher = tiny("image", tmp_path / "teacher", **{"train.steps": 1})
+    with pytest.raises(UserError, match=r"without backbone.step_size, which loss.objective=mean_flow needs.*=ect"):
+        tiny("image", tmp_path / "tuned", **{"loss.objective": "mean_flow", "train.init": teacher})
+
+
 def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
     checkpoint = initial_checkpoint(config, open_parents(config))
     assert checkpoint is not None
