@@ -105,12 +105,12 @@ class Audio:
         return self.clips.source.quarantine
 
     @staticmethod
-    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
+    def inspect(config: Config, set_keys: Collection[str]) -> Inspection:
         """Inspect the sounds of `data.path` (`polydiff.contract.abilities.Inspects`)."""
         from polydiff.domains.audio.data.inspect import inspect_sounds
 
         assert isinstance(config, AudioConfig)
-        return inspect_sounds(config, chosen, Audio)
+        return inspect_sounds(config, set_keys, Audio)
 
     def size(self, split: str) -> int:
         return self.clips.size(split)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +16,13 @@ from polydiff.contract.abilities import Inspection
 from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.data.columns import LABEL, read_vectors
 from polydiff.contract.data.identity import embedded_identity, identity
-from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
+from polydiff.contract.data.noise_range import suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
 from polydiff.contract.tasks.task import with_task_conditions
-from polydiff.contract.text.columns import TEXT
 from polydiff.core.condition_batch import blank_conditions
 from polydiff.core.conditions import ANY, Condition, Conditions
 from polydiff.core.space import Batch, Measurement, Space, State
@@ -32,25 +30,22 @@ from polydiff.core.units import Units
 from polydiff.domains.image.codec import Standardise
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.inputs import read_mask, region
-from polydiff.domains.image.data.inspect import facts_of
+from polydiff.domains.image.data.inspect import inspect_images
 from polydiff.domains.image.data.shapes import Pictures
-from polydiff.domains.image.data.source import Source, Split, open_source
+from polydiff.domains.image.data.source import Source, Split, check_restored, open_source
 from polydiff.domains.image.data.warp import training_images
 from polydiff.domains.image.following import follow
-from polydiff.domains.image.greys import Greys
+from polydiff.domains.image.greys import check_greys, greys_of
 from polydiff.domains.image.measurements import examples_for, measurement, read_measured
+from polydiff.domains.image.metrics.evaluation import Evaluation
 from polydiff.domains.image.metrics.learned import CHANGES, accuracy
 from polydiff.domains.image.metrics.pairs import pair_metrics
-from polydiff.domains.image.metrics.sample_set import Reference, Search, judge_metrics, set_metrics
 from polydiff.domains.image.network import HIGH
-from polydiff.domains.image.shapes.judge import caption_metrics
-from polydiff.domains.image.shapes.places import word_places
 from polydiff.domains.image.show import CONVERTERS, archive, save, show, with_weights
 from polydiff.domains.image.states import States
 from polydiff.domains.image.statistics import ImageStatistics, fields_in, measured
 from polydiff.domains.image.tasks import open_task
 from polydiff.metrics.results import Confusion, Metric
-from polydiff.support.errors import UserError
 
 PROGRAM = Path(__file__).with_name("program.py")
 
@@ -70,20 +65,10 @@ class Image:
             check_statistics(ImageStatistics, statistics)
         self.statistics: Mapping[str, Any] = dict(statistics or {})
         self.letters = states_of(config) == LETTERS
-        if self.data.greys is not None and not self.letters:
-            raise UserError(f"process={config.process} does not use data.greys. Leave it out.")
-        if self.letters and not self.data.standardise:
-            raise UserError(
-                f"process={config.process} has letters, which are not standardised. Leave out data.standardise."
-            )
+        check_greys(config, self.letters)
         self.statistics = self.statistics or measured(self.source, self.data, self.letters)
         self.codec = Standardise(tuple(self.statistics["mean"]), self.statistics["std"])
-        self.greys = Greys(self.statistics["greys"], self.statistics["frequencies"]) if self.letters else None
-        if self.greys and self.data.greys is not None and len(self.greys.values) > self.data.greys:
-            raise UserError(
-                f"data.greys={self.data.greys}, but the statistics have {len(self.greys.values)} grey levels. Leave "
-                "out data.greys, or train.init."
-            )
+        self.greys = greys_of(self.data, self.statistics) if self.letters else None
         if len(self.codec.mean) != self.data.planes:
             raise ValueError(f"mean has {len(self.codec.mean)} numbers, but images have {self.data.planes} channels")
         self.data_conditions = DataConditions(fields_in(self.statistics), self.statistics.get("profiles", {}))
@@ -97,21 +82,7 @@ class Image:
         source = open_source(self.data)
         if not self.statistics:
             return source
-        if list(source.names) != self.names:
-            raise UserError(
-                f"The classes in the data are not those of training: {list(source.names)}, not {self.names}. Restore "
-                "the folders, or start a new run."
-            )
-        if missing := self.data_conditions.fields.keys() - {LABEL} - source.fields.keys():
-            none = self.data.captions == "none" and TEXT in missing
-            advice = (
-                f"Leave out data.captions=none{' and restore the tables' * (len(missing) > 1)}"
-                if none
-                else ("Restore the tables and captions")
-            )
-            raise UserError(
-                f"The data lack the conditions {', '.join(sorted(missing))} of training. {advice}, or start a new run."
-            )
+        check_restored(source, self.data, self.data_conditions.fields, self.names)
         self.data_conditions.warn_of_unknown(source.fields)
         return source
 
@@ -126,28 +97,15 @@ class Image:
         return self.source.quarantine
 
     @cached_property
-    def reference(self) -> Reference:
+    def evaluation(self) -> Evaluation:
         """The judge, and the data with which samples are compared."""
-        return Reference.of(self.source, self.data.planes, self.search)
-
-    @cached_property
-    def search(self) -> Search:
-        """The search for the nearest training image."""
-        return Search.of(self.source)
+        return Evaluation(self.source, self.data, self.data_conditions)
 
     @staticmethod
-    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
+    def inspect(config: Config, set_keys: Collection[str]) -> Inspection:
         """Inspect a folder of images (`polydiff.contract.abilities.Inspects`)."""
         assert isinstance(config, ImageConfig)
-        found = Inspection()
-        try:
-            domain = Image(config)
-            found.facts = facts_of(domain.source, config, domain.statistics[PRINCIPAL], chosen)
-            found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
-            found.quarantine = domain.quarantine
-        except UserError as error:
-            found.problems.append(str(error))
-        return found
+        return inspect_images(config, set_keys, lambda: Image(config))
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
         """Return the noise levels that the images need (`polydiff.contract.abilities.SuitsData`)."""
@@ -254,12 +212,7 @@ class Image:
         return Samples(list(part.centred(indices).unbind()), self.cond(part, indices))
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:
-        images, reference = torch.stack(list(samples.examples)), self.reference
-        seen: dict[str, Metric] = {}
-        if reference.judge:
-            requested = (samples.cond or {}).get(LABEL)
-            seen = judge_metrics(images, requested, reference.judge, len(self.names))
-        return self.agreement(samples) | seen | set_metrics(images, reference)
+        return self.evaluation.evaluate(samples)
 
     @property
     def prompts(self) -> Mapping[str, str]:
@@ -268,32 +221,23 @@ class Image:
 
     def agreement(self, samples: Samples) -> dict[str, Metric]:
         """Return how well scenes of shapes agree with their captions; {} for other images."""
-        if self.data.name != "shapes" or TEXT not in (samples.cond or {}):
-            return {}
-        captions = [str(row[TEXT]) for row in self.describe(samples.cond or {})]
-        return caption_metrics(samples.examples, captions, self.data.shrink)
+        return self.evaluation.agreement(samples)
 
     def word_places(self, split: str, indices: Sequence[int]) -> Sequence[Mapping[str, Mapping[str, Tensor]]]:
         """Return where the things of scenes are (`polydiff.contract.likeness.LocatesWords`); {} for other images."""
         pictures = self.source.splits[split].images
-        if not isinstance(pictures, Pictures):
-            return [{} for _ in indices]
-        drawn = (pictures.shapes.draw(i, pictures.split) for i in indices)
-        return [word_places(scene, look, self.data.square) for scene, look in drawn]
+        return pictures.word_places(indices) if isinstance(pictures, Pictures) else [{} for _ in indices]
 
     def confusions(self, samples: Samples) -> dict[str, Confusion]:
         """Return requested classes against those that the classifier predicts (`abilities.HasConfusions`)."""
-        if LABEL not in (samples.cond or {}) or not self.reference.judge:
-            return {}
-        seen = self.reference.judge.classes(torch.stack(list(samples.examples)))
-        return {LABEL: Confusion.of((samples.cond or {})[LABEL], seen, self.names)}
+        return self.evaluation.confusions(samples)
 
     def nearest(self, samples: Samples) -> Nearest:
         """Return the nearest training images (`polydiff.contract.likeness.FindsNearest`)."""
-        numbers, distances = self.search.find(torch.stack(list(samples.examples)))
-        train, typical = self.source.splits["train"], self.search.held_out
+        numbers, distances = self.evaluation.search.find(torch.stack(list(samples.examples)))
+        train = self.source.splits["train"]
         found = Samples(list(train.centred(numbers).unbind()), self.cond(train, numbers))
-        return Nearest(found, distances, float(typical.median()) if len(typical) else math.nan, "pixels of thumbnails")
+        return Nearest(found, distances, self.evaluation.search.typical, "pixels of thumbnails")
 
     def show(self, samples: Samples) -> str:
         return show(samples.examples, [", ".join(map(str, words.values())) for words in self.words(samples)])

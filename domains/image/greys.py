@@ -5,11 +5,15 @@ It serves processes of letters, such as process=masked. A digit of 8 x 8 pixels 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from polydiff.domains.image.config import ImageConfig, ImageData
+from polydiff.support.errors import UserError
 
 MOST = 32
 """Largest number of levels unless `data.greys` says another one."""
@@ -52,3 +56,24 @@ class Greys:
     def decode(self, x: Tensor) -> Tensor:
         """Return images uint8 of letters of any shape; a masked letter is `UNKNOWN`."""
         return torch.tensor([*self.values, UNKNOWN], dtype=torch.uint8)[x.cpu()]
+
+
+def check_greys(config: ImageConfig, letters: bool) -> None:
+    """Raise UserError unless the keys of a configuration suit states that are letters, or real numbers."""
+    if config.data.greys is not None and not letters:
+        raise UserError(f"process={config.process} does not use data.greys. Leave it out.")
+    if letters and not config.data.standardise:
+        raise UserError(
+            f"process={config.process} has letters, which are not standardised. Leave out data.standardise."
+        )
+
+
+def greys_of(data: ImageData, statistics: Mapping[str, Any]) -> Greys:
+    """Return the levels of the statistics, at most as many as the configuration says."""
+    greys = Greys(statistics["greys"], statistics["frequencies"])
+    if data.greys is not None and len(greys.values) > data.greys:
+        raise UserError(
+            f"data.greys={data.greys}, but the statistics have {len(greys.values)} grey levels. Leave out data.greys, "
+            "or train.init."
+        )
+    return greys

@@ -157,11 +157,11 @@ class MoleculeDomain:
         return self.dataset.quarantine
 
     @staticmethod
-    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
+    def inspect(config: Config, set_keys: Collection[str]) -> Inspection:
         """Return a summary of files of molecules (`polydiff.contract.abilities.Inspects`)."""
         from polydiff.domains.molecule.data.inspect import inspect_molecules
 
-        return inspect_molecules(config, chosen)
+        return inspect_molecules(config, set_keys)
 
     @property
     def together(self) -> Sequence[str]:

@@ -22,7 +22,7 @@ from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.data.identity import digest_of, embedded_identity, identity
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
-from polydiff.contract.domain import DataSamples, Samples, conditions_of
+from polydiff.contract.domain import DataSamples, Samples
 from polydiff.contract.fields import from_json, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
@@ -36,9 +36,9 @@ from polydiff.core.units import Units
 from polydiff.domains.sequence.alphabet import Alphabet, spell
 from polydiff.domains.sequence.config import SequenceConfig
 from polydiff.domains.sequence.data.inputs import BLANK, blanks_in, read_texts, region, without_blanks
-from polydiff.domains.sequence.data.inspect import advice_for, facts_of
+from polydiff.domains.sequence.data.inspect import inspect_texts
 from polydiff.domains.sequence.data.rewrite import rewritten
-from polydiff.domains.sequence.data.source import Source, Split, open_source, spread
+from polydiff.domains.sequence.data.source import Source, Split, check_restored, open_source, spread
 from polydiff.domains.sequence.data.sums import sums_entropy
 from polydiff.domains.sequence.metrics.evaluation import Evaluation, same_texts
 from polydiff.domains.sequence.metrics.molecules import mols
@@ -48,9 +48,6 @@ from polydiff.domains.sequence.statistics import SequenceStatistics
 from polydiff.metrics.results import Measured, Metric
 from polydiff.parts.known import check_open_letters
 from polydiff.support.errors import UserError
-
-RESTORE = "Restore the data of training, or start a new run."
-"""Advice where the data have changed."""
 
 
 class SequenceDomain:
@@ -95,14 +92,7 @@ class SequenceDomain:
         source = open_source(self.data)
         if not self.statistics:
             return source
-        for split in source.splits.values():
-            for text in split.whole():
-                if letter := self.alphabet.lacks(text):
-                    raise UserError(f"The data hold the letter {letter!r}, which those of training lack. {RESTORE}")
-        if source.longest > self.length or source.ends != self.alphabet.ends:
-            raise UserError(f"The data hold texts of {source.longest} letters, not at most {self.length}. {RESTORE}")
-        if missing := self.data_conditions.fields.keys() - source.fields.keys():
-            raise UserError(f"The data lack the conditions {', '.join(sorted(missing))} of training. {RESTORE}")
+        check_restored(source, self.alphabet, self.length, self.data_conditions.fields)
         self.data_conditions.warn_of_unknown(source.fields)
         return source
 
@@ -133,19 +123,10 @@ class SequenceDomain:
         return self.source.quarantine
 
     @staticmethod
-    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
+    def inspect(config: Config, set_keys: Collection[str]) -> Inspection:
         """Inspect files of texts (`polydiff.contract.abilities.Inspects`)."""
         assert isinstance(config, SequenceConfig)
-        found = Inspection()
-        try:
-            domain = SequenceDomain(config)
-            found.facts = facts_of(domain.source, config, domain.alphabet, domain.length)
-            found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
-            found.quarantine = domain.quarantine
-            found.advice = advice_for(config.data, chosen)
-        except UserError as error:
-            found.problems.append(str(error))
-        return found
+        return inspect_texts(config, set_keys, lambda: SequenceDomain(config))
 
     def entropy(self) -> float | None:
         """Return the entropy of a sum in nats (`polydiff.contract.abilities.HasEntropy`); None for other texts."""

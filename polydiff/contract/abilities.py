@@ -144,12 +144,12 @@ class Inspects(Protocol):
     """A domain that describes a data set, for `polydiff data check`."""
 
     @staticmethod
-    def inspect(config: Config, chosen: Collection[str]) -> Inspection:
+    def inspect(config: Config, set_keys: Collection[str]) -> Inspection:
         """Inspect the data of `config.data`.
 
         Arguments:
             config: The configuration.
-            chosen: Dotted keys that the user set; they get no advice. polydiff passes this argument by position.
+            set_keys: Dotted keys that the user set; they get no advice. polydiff passes this argument by position.
         """
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from polydiff.backbones.config import DiTConfig, UNetConfig
-from polydiff.contract.data.noise_range import range_facts
+from polydiff.contract.abilities import Inspection
+from polydiff.contract.data.noise_range import PRINCIPAL, range_facts
+from polydiff.contract.domain import Domain, conditions_of
 from polydiff.domains.image.config import ImageConfig
 from polydiff.domains.image.data.source import Source
 from polydiff.domains.image.network import QUICK, SMALL, levels_in_words, tokens_in_words
+from polydiff.support.errors import UserError
 
 MODES = {
     "1": "black and white",
@@ -32,14 +35,40 @@ LARGE = 2
 """Ratio of the images' shorter sides to data.size from which on a larger data.size is mentioned."""
 
 
-def facts_of(source: Source, config: ImageConfig, principal: float, chosen: Collection[str] = ()) -> dict[str, Any]:
+class Opened(Domain, Protocol):
+    """A domain with its images."""
+
+    @property
+    def source(self) -> Source: ...
+
+
+def inspect_images(config: ImageConfig, set_keys: Collection[str], opened: Callable[[], Opened]) -> Inspection:
+    """Return a summary of the images of a configuration.
+
+    Arguments:
+        config: The configuration.
+        set_keys: Dotted keys that the user set.
+        opened: Opens the data as training does. A `UserError` becomes a problem of the data.
+    """
+    found = Inspection()
+    try:
+        domain = opened()
+        found.facts = facts_of(domain.source, config, domain.statistics[PRINCIPAL], set_keys)
+        found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
+        found.quarantine = domain.source.quarantine
+    except UserError as error:
+        found.problems.append(str(error))
+    return found
+
+
+def facts_of(source: Source, config: ImageConfig, principal: float, set_keys: Collection[str] = ()) -> dict[str, Any]:
     """Return the facts on a folder of images, name -> JSON value, in the order of printing.
 
     Arguments:
         source: The images.
         config: The configuration with which they were read.
         principal: Largest principal standard deviation of their states.
-        chosen: Dotted keys that the user set.
+        set_keys: Dotted keys that the user set.
     """
     facts = list(source.facts.values())
     sides = quantiles([one.shorter for one in facts])
@@ -52,7 +81,7 @@ def facts_of(source: Source, config: ImageConfig, principal: float, chosen: Coll
         **{f"{side} examples": len(split) for side, split in source.splits.items()},
         "read as": in_words(config, sides["half"]),
         **network_in_words(config),
-        **range_facts(config, principal, chosen),
+        **range_facts(config, principal, set_keys),
     }
 
 

@@ -16,6 +16,7 @@ from polydiff.domains.image.data.source import Source, Split
 from polydiff.domains.image.shapes.caption import LONGEST, WORDS
 from polydiff.domains.image.shapes.dataset import SPLITS, Shapes
 from polydiff.domains.image.shapes.draw import Split as Name
+from polydiff.domains.image.shapes.places import word_places
 
 SIZES: Mapping[Name, int] = {"train": 1_000_000, "test": 2000, "unseen": 2000}
 """Split -> number of its scenes; an epoch of training visits so many before any is repeated."""
@@ -43,6 +44,11 @@ class Pictures(Sequence[Tensor]):
     def stacked(self, indices: Sequence[int]) -> Tensor:
         """Return several pictures, uint8 (B, 3, S, S), faster than one by one."""
         return self.shapes.batch(indices, self.split)[0]
+
+    def word_places(self, indices: Sequence[int]) -> list[Mapping[str, Mapping[str, Tensor]]]:
+        """Return where the things of scenes are (`polydiff.domains.image.shapes.places.word_places`)."""
+        drawn = (self.shapes.draw(i, self.split) for i in indices)
+        return [word_places(scene, look, self.shapes.side) for scene, look in drawn]
 
 
 @dataclass(frozen=True)

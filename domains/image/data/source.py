@@ -5,7 +5,7 @@ Decoded images take one byte a number, in memory or on disk (`store`)."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import chosen
 from polydiff.contract.fields import Field
+from polydiff.contract.text.columns import TEXT
 from polydiff.core.streams import permutation
 from polydiff.domains.image.config import ImageData
 from polydiff.domains.image.data.files import Facts
@@ -128,6 +130,29 @@ def open_source(data: ImageData) -> Source:
         return source
     splits = {name: replace(split, shrink=data.shrink) for name, split in source.splits.items()}
     return replace(source, splits=splits, levels=range(256))  # means have levels between those of the pixels
+
+
+def check_restored(source: Source, data: ImageData, conditions: Collection[str], names: Sequence[str]) -> None:
+    """Raise UserError unless a data set has the classes and conditions of training.
+
+    Arguments:
+        source: The data set.
+        data: Its configuration.
+        conditions: Names of the conditions of training.
+        names: Names of the classes of training.
+    """
+    if list(source.names) != list(names):
+        raise UserError(
+            f"The classes in the data are not those of training: {list(source.names)}, not {list(names)}. Restore "
+            "the folders, or start a new run."
+        )
+    if missing := set(conditions) - {LABEL} - source.fields.keys():
+        without = data.captions == "none" and TEXT in missing
+        restore = " and restore the tables" if len(missing) > 1 else ""
+        advice = f"Leave out data.captions=none{restore}" if without else "Restore the tables and captions"
+        raise UserError(
+            f"The data lack the conditions {', '.join(sorted(missing))} of training. {advice}, or start a new run."
+        )
 
 
 def whole_source(data: ImageData) -> Source:

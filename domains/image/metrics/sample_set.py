@@ -52,6 +52,11 @@ class Search:
         held_out = nearest(torch.cat([thumbnails(part) for part in test.parts(range(len(test)))]), pixels)
         return cls(indices, pixels, held_out, copy_threshold(held_out))
 
+    @property
+    def typical(self) -> float:
+        """Median distance of held-out images; NaN without any."""
+        return float(self.held_out.median()) if len(self.held_out) else math.nan
+
     def find(self, images: Tensor) -> tuple[list[int], list[float]]:
         """Return the number of the nearest training image of each image uint8 (B, C, H, W), and its distance."""
         distances, places = torch.cdist(thumbnails(images), self.pixels).min(1)

@@ -35,12 +35,12 @@ TIMED_MOLECULES = 16
 QUANTILES = {"least": 0.0, "5 %": 0.05, "half": 0.5, "95 %": 0.95, "greatest": 1.0}
 
 
-def inspect_molecules(config: Config, chosen: Collection[str]) -> Inspection:
+def inspect_molecules(config: Config, set_keys: Collection[str]) -> Inspection:
     """Return facts, problems and advice for the molecules of a configuration.
 
     Arguments:
         config: The configuration, with a path.
-        chosen: Keys that the user has set, for which no advice is given.
+        set_keys: Keys that the user has set, for which no advice is given.
     """
     data, found = config.data, Inspection()
     assert isinstance(data, MoleculeData)
@@ -53,12 +53,12 @@ def inspect_molecules(config: Config, chosen: Collection[str]) -> Inspection:
                 found.facts["files not read"] = kinds(unread)
         library = quick_library(data)
         found.quarantine = quarantine_of(library, data)
-        found.advice = advised(library, data, chosen)
+        found.advice = advised(library, data, set_keys)
         if not len(library):
             raise UserError(f"{data.path} contains no molecule that can be used.")
         found.facts |= facts_of(library, data)
         found.facts["sides"] = split_sizes(library, data)
-        found.facts |= range_facts(config, principal_of(library, data), chosen)
+        found.facts |= range_facts(config, principal_of(library, data), set_keys)
         data = data.model_copy(update=without_prefix(found.advice))
         check_conditions(data, library, str(data.path))
         found.facts |= {"conditions": conditions_in_words(library, data), **further_columns(library, data)}
@@ -161,7 +161,7 @@ def estimated_minutes(smiles: Sequence[str], data: MoleculeData) -> float:
     return float(f"{(time.monotonic() - start) / len(tried) * len(smiles) / 60:.2g}")
 
 
-def advised(library: Library, data: MoleculeData, chosen: Collection[str]) -> dict[str, Any]:
+def advised(library: Library, data: MoleculeData, set_keys: Collection[str]) -> dict[str, Any]:
     """Return recommended configuration values, key -> value, except for keys that the user has set."""
     advice: dict[str, Any] = {}
     if any("data.add_hydrogens" in reason for reason in library.rejected):
@@ -170,4 +170,4 @@ def advised(library: Library, data: MoleculeData, chosen: Collection[str]) -> di
         numbers = [name for name in library.names if not np.isnan(library.column(name)).all()]
         known = {*numbers, *described_columns(data, library), COMPOSITION}
         advice["data.conditions"] = [word for word in data.conditions if word.partition(":")[0] in known]
-    return {key: value for key, value in advice.items() if key not in chosen}
+    return {key: value for key, value in advice.items() if key not in set_keys}

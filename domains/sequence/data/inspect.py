@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
+from polydiff.contract.abilities import Inspection
 from polydiff.contract.data.columns import FEW, is_number, other_columns
 from polydiff.contract.data.quarantine import Quarantine
+from polydiff.contract.domain import Domain, conditions_of
 from polydiff.domains.sequence.alphabet import Alphabet
 from polydiff.domains.sequence.config import SequenceConfig, SequenceData
 from polydiff.domains.sequence.data.files import files_of
 from polydiff.domains.sequence.data.formats import holds_smiles
 from polydiff.domains.sequence.data.source import Source, entropy
 from polydiff.domains.sequence.data.texts import Listed, Texts
+from polydiff.support.errors import UserError
 
 NAMED = 100
 """Letters that are named."""
+
+
+class Opened(Domain, Protocol):
+    """A domain with its texts.
+
+    Attributes:
+        alphabet: Their letters.
+        length: Letters of an example.
+    """
+
+    alphabet: Alphabet
+    length: int
+
+    @property
+    def source(self) -> Source: ...
+
+
+def inspect_texts(config: SequenceConfig, set_keys: Collection[str], opened: Callable[[], Opened]) -> Inspection:
+    """Return a summary of the texts of a configuration.
+
+    Arguments:
+        config: The configuration.
+        set_keys: Dotted keys that the user set; they get no advice.
+        opened: Opens the data as training does. A `UserError` becomes a problem of the data.
+    """
+    found = Inspection()
+    try:
+        domain = opened()
+        found.facts = facts_of(domain.source, config, domain.alphabet, domain.length)
+        found.facts["conditions"] = {name: kind.words for name, kind in conditions_of(domain).items()}
+        found.quarantine = domain.source.quarantine
+        found.advice = advice_for(config.data, set_keys)
+    except UserError as error:
+        found.problems.append(str(error))
+    return found
 
 
 def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length: int) -> dict[str, Any]:
@@ -50,9 +88,9 @@ def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length:
     }
 
 
-def advice_for(data: SequenceData, chosen: Collection[str]) -> dict[str, Any]:
+def advice_for(data: SequenceData, set_keys: Collection[str]) -> dict[str, Any]:
     """Return data.judge=smiles for files of texts that are called SMILES, unless the user has set it; else {}."""
-    if data.judged_as_smiles or data.crops or data.path is None or "data.judge" in chosen:
+    if data.judged_as_smiles or data.crops or data.path is None or "data.judge" in set_keys:
         return {}
     files = files_of(data.path, Quarantine(str(data.path), "texts"))
     return {"data.judge": "smiles"} if all(holds_smiles(file, data.column) for file in files) else {}

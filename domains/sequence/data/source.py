@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +13,12 @@ import torch
 from polydiff.contract.conditions.profiles import Values
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.fields import Field
+from polydiff.domains.sequence.alphabet import Alphabet
 from polydiff.domains.sequence.config import SequenceData
+from polydiff.support.errors import UserError
+
+RESTORE = "Restore the data of training, or start a new run."
+"""Advice where data are not those of training."""
 
 
 class Split(Protocol):
@@ -55,6 +60,25 @@ class Source:
     fields: Mapping[str, Field] = field(default_factory=dict)
     profiles: Values = field(default_factory=dict)
     quarantine: Quarantine | None = None
+
+
+def check_restored(source: Source, alphabet: Alphabet, length: int, conditions: Collection[str]) -> None:
+    """Raise UserError unless a data set has the letters, lengths and conditions of training.
+
+    Arguments:
+        source: The data set.
+        alphabet: Letters of training.
+        length: Letters of an example.
+        conditions: Names of the conditions of training.
+    """
+    for split in source.splits.values():
+        for text in split.whole():
+            if letter := alphabet.lacks(text):
+                raise UserError(f"The data hold the letter {letter!r}, which those of training lack. {RESTORE}")
+    if source.longest > length or source.ends != alphabet.ends:
+        raise UserError(f"The data hold texts of {source.longest} letters, not at most {length}. {RESTORE}")
+    if missing := set(conditions) - source.fields.keys():
+        raise UserError(f"The data lack the conditions {', '.join(sorted(missing))} of training. {RESTORE}")
 
 
 def open_source(data: SequenceData) -> Source:

@@ -132,17 +132,17 @@ def suited_to(
     return suited_range(config, principal, free, above) if principal else {}
 
 
-def range_facts(config: Config, principal: float, chosen: Collection[str]) -> dict[str, Any]:
+def range_facts(config: Config, principal: float, set_keys: Collection[str]) -> dict[str, Any]:
     """Return what `polydiff data check` shows: the deviation, and the highest noise level with its source.
 
     Arguments:
         config: The configuration.
         principal: Largest principal standard deviation of the states.
-        chosen: Dotted keys that the user set.
+        set_keys: Dotted keys that the user set.
     """
     return {
         "largest principal standard deviation": round(principal, 3),
-        HIGHEST: range_in_words(config, principal, any(key.startswith("schedule") for key in chosen)),
+        HIGHEST: range_in_words(config, principal, any(key.startswith("schedule") for key in set_keys)),
     }
 
 
