@@ -65,6 +65,11 @@ def given(value: Tensor) -> Tensor:
     return ~value.isnan() if value.is_floating_point() else value >= 0
 
 
+def numbers_below(value: Tensor, count: int) -> bool:
+    """Return whether the given elements of whole numbers are all from 0 to count - 1."""
+    return bool(((value >= missing(value.dtype)) & (value < count)).all())
+
+
 Source = Literal["words", "array", "task"]
 
 
@@ -155,7 +160,7 @@ class Classes(Kind):
         return ()
 
     def in_range(self, value: Tensor) -> bool:
-        return bool(((value >= self.missing) & (value < self.count)).all())
+        return numbers_below(value, self.count)
 
 
 @dataclass(frozen=True)
@@ -240,7 +245,7 @@ class Text(Kind):
         return super().fits(shape) and shape[0] <= self.longest
 
     def in_range(self, value: Tensor) -> bool:
-        return bool(((value >= self.missing) & (value < self.size)).all())
+        return numbers_below(value, self.size)
 
 
 @dataclass(frozen=True)

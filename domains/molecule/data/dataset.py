@@ -24,8 +24,9 @@ from polydiff.domains.molecule.data.files import kinds, molecule_files, unread_f
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Found, Library, stack
 from polydiff.domains.molecule.data.preparation.cache import cache_folder, cached_library, read_library
+from polydiff.domains.molecule.data.preparation.entries import UNKNOWN_BONDS
 from polydiff.domains.molecule.data.preparation.groups import prepare_in_groups
-from polydiff.domains.molecule.data.preparation.prepare import UNKNOWN_BONDS, Item, prepare
+from polydiff.domains.molecule.data.preparation.prepare import Item, prepare
 from polydiff.domains.molecule.data.preparation.resume import Draft
 from polydiff.domains.molecule.data.source import Source, cache_key, selection_of, source_of
 from polydiff.domains.molecule.splits import split

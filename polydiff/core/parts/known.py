@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from polydiff.core.conditions import KNOWN, Kind
+from polydiff.core.conditions import KNOWN, Kind, numbers_below
 from polydiff.core.parts.product import WHOLE
 from polydiff.support.errors import amount
 
@@ -76,4 +76,4 @@ class KnownLetters(Kind):
         return (*((self.channels,) if self.channels else ()), *own[: self.grid])
 
     def in_range(self, value: torch.Tensor) -> bool:
-        return bool(((value >= self.missing) & (value < self.letters)).all())
+        return numbers_below(value, self.letters)

@@ -5,18 +5,15 @@ The checks of `filters` run before any geometry is computed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem import rdDetermineBonds
 from rdkit.Chem.MolStandardize import rdMolStandardize
 from rdkit.rdBase import BlockLogs
 
-from polydiff.domains.molecule.chemistry.bonds import bond_table, charges_of
 from polydiff.domains.molecule.chemistry.geometry import (
     Molecule,
     Rejected,
@@ -24,17 +21,12 @@ from polydiff.domains.molecule.chemistry.geometry import (
     atoms_of,
     check_parameters,
     embed,
-    positions,
 )
 from polydiff.domains.molecule.chemistry.identity import molecule_key
 from polydiff.domains.molecule.chemistry.perceive import (
-    has_charged_atoms,
-    perceive,
-    perceive_by_radii,
     perceived_key,
-    without_bonds,
 )
-from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure, without_hydrogens
+from polydiff.domains.molecule.chemistry.properties import without_hydrogens
 from polydiff.domains.molecule.data.filters import (
     Selection,
     check_atoms,
@@ -48,6 +40,14 @@ from polydiff.domains.molecule.data.filters import (
 )
 from polydiff.domains.molecule.data.formats.frames import check_comment, parse_frame
 from polydiff.domains.molecule.data.library import Entry
+from polydiff.domains.molecule.data.preparation.entries import (
+    entry_by_perception,
+    entry_of,
+    entry_with_bonds,
+    neutral_perception,
+    unknown_properties,
+    with_bonds_of,
+)
 from polydiff.domains.molecule.graphs.entry import graph_entry
 
 MAX_CHARACTERS_PER_ATOM = 100
@@ -56,8 +56,6 @@ NO_SMILES = "RDKit does not understand its SMILES"
 TITLE_FIRST = "its second word is a SMILES, but its first is not; the SMILES must come first"
 """Reasons that reject a line of SMILES."""
 NO_GRAPH = "it has no bonds, which data.positions=false needs"
-UNKNOWN_BONDS = "RDKit perceives no bonds in it, so its properties are unknown"
-BY_RADII = "RDKit perceives its bonds in the second attempt, by covalent radii"
 NEUTRAL = "its bonds need charged atoms, but those that RDKit perceives do not and replace them"
 FLAT = 'it has z=0 and no dimension code, so it counts as a drawing; "3D" in columns 21-22 of its second line keeps it'
 """Remarks on molecules that are used."""
@@ -171,23 +169,6 @@ def without_labels(mol: Any) -> Any:
     return mol
 
 
-def entry_of(mol: Any) -> Entry:
-    """Return the entry of an RDKit molecule that has hydrogens and conformers."""
-    ids = [conformer.GetId() for conformer in mol.GetConformers()]
-    measured = [measure(mol, list(PROPERTIES), i) for i in ids]
-    return with_bonds_of(Entry(molecule_key(mol), atomic_numbers(mol), positions(mol), measured), mol)
-
-
-def with_bonds_of(entry: Entry, mol: Any) -> Entry:
-    """Return an entry with the bonds and charges of its RDKit molecule."""
-    return entry._replace(bonds=bond_table(mol), charges=charges_of(mol))
-
-
-def unknown_properties() -> list[float]:
-    """Return NaN for each property."""
-    return [math.nan] * len(PROPERTIES)
-
-
 def from_record(text: str, selection: Selection) -> Entry:
     """Return the molecule of a .sdf record: with its own positions if it has them, else with computed geometries."""
     mol = Chem.MolFromMolBlock(text, removeHs=False)
@@ -219,14 +200,6 @@ def is_flat(mol: Any, text: str) -> bool:
     return flat and complete and text.split("\n")[1][20:22].upper() not in ("2D", "3D")
 
 
-def neutral_perception(mol: Any) -> Any:
-    """Return the molecule that RDKit perceives in a geometry, if its atoms have no charges and those of `mol` do."""
-    if not has_charged_atoms(mol):
-        return None
-    perceived = perceive(Molecule(atomic_numbers(mol), mol.GetConformer().GetPositions().astype(np.float32)))
-    return None if perceived is None or has_charged_atoms(perceived) else perceived
-
-
 def from_atoms(text: str, selection: Selection) -> Entry:
     """Return the molecule of an .xyz frame: a number of atoms, a comment, and a line such as "C 0.0 1.2 -3.4" for each.
 
@@ -246,33 +219,6 @@ def from_atoms(text: str, selection: Selection) -> Entry:
     check_atoms(molecule.numbers.tolist(), selection)
     check_positions(molecule.positions)
     return entry_by_perception(molecule)
-
-
-def entry_by_perception(molecule: Molecule) -> Entry:
-    """Return the entry of atoms with given positions and the bonds that RDKit perceives, if any."""
-    check_one_piece(molecule.numbers, molecule.positions)
-    molecule = Molecule(molecule.numbers, molecule.positions.astype(np.float32))
-    mol = perceive(molecule)
-    if mol is not None:
-        return entry_with_bonds(molecule, mol)
-    mol = perceive_by_radii(molecule)
-    if mol is not None:
-        return entry_with_bonds(molecule, mol)._replace(notes=[BY_RADII])
-    unknown = [unknown_properties()]
-    return Entry(connectivity_key(molecule), molecule.numbers, [molecule.positions], unknown, notes=[UNKNOWN_BONDS])
-
-
-def entry_with_bonds(molecule: Molecule, mol: Any) -> Entry:
-    """Return the entry of atoms with given positions and their RDKit molecule."""
-    entry = Entry(molecule_key(mol), molecule.numbers, [molecule.positions], [measure(mol, list(PROPERTIES))])
-    return with_bonds_of(entry, mol)
-
-
-def connectivity_key(molecule: Molecule) -> str:
-    """Return the key of a molecule with bonds by distance, which identifies one whose bond orders are unknown."""
-    mol = without_bonds(molecule)
-    rdDetermineBonds.DetermineConnectivity(mol)
-    return molecule_key(mol)
 
 
 def from_gdb9(text: str, selection: Selection) -> Entry:

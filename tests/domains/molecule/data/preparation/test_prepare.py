@@ -40,16 +40,8 @@ from polydiff.domains.molecule.data.dataset import open_library, quarantine_of
 from polydiff.domains.molecule.data.files import records
 from polydiff.domains.molecule.data.filters import Selection
 from polydiff.domains.molecule.data.library import Entry
-from polydiff.domains.molecule.data.preparation.prepare import (
-    BY_RADII,
-    FLAT,
-    NEUTRAL,
-    NO_SMILES,
-    TITLE_FIRST,
-    UNKNOWN_BONDS,
-    Item,
-    prepare,
-)
+from polydiff.domains.molecule.data.preparation.entries import BY_RADII, UNKNOWN_BONDS
+from polydiff.domains.molecule.data.preparation.prepare import FLAT, NEUTRAL, NO_SMILES, TITLE_FIRST, Item, prepare
 from polydiff.domains.molecule.data.source import enumerated_molecules, selection_of, source_of
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.splits import split
