@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ from polydiff.config.processes import register_built_in
 from polydiff.contract.abilities import Inspection
 from polydiff.contract.backbone import build_backbone
 from polydiff.contract.data.identity import digest_of, identity
-from polydiff.contract.data.noise_range import PRINCIPAL, suited_to
+from polydiff.contract.data.noise_range import suited_to
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.statistics import check_statistics
 from polydiff.contract.domain import DataSamples, Samples
-from polydiff.contract.fields import meanings, to_json
 from polydiff.contract.likeness import Nearest
 from polydiff.contract.sections.run import Config
 from polydiff.contract.tasks.task import Generate, with_task_conditions
@@ -28,39 +27,40 @@ from polydiff.core.conditions import ANY, Condition, Conditions, Number
 from polydiff.core.space import Batch, Space, State
 from polydiff.core.units import Units
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA
-from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.chemistry.sizes import ATOMS
-from polydiff.domains.molecule.codec import Codec, codec_of, measured_statistics
+from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.condition_sampler import ConditionSampler
-from polydiff.domains.molecule.conditions import ConditionScaler, ConditionSet, evenly_spaced
+from polydiff.domains.molecule.conditions import ConditionScaler, evenly_spaced
 from polydiff.domains.molecule.config import MoleculeData
 from polydiff.domains.molecule.data.dataset import DataSet
-from polydiff.domains.molecule.data.described import Column, described_columns, measure_described, rows_of
+from polydiff.domains.molecule.data.described import (
+    Column,
+    described_columns,
+    measured_again,
+    rows_of,
+)
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.described import DescribedConditions
-from polydiff.domains.molecule.graphs.codec import GraphCodec, check_parts, graph_codec_of, kekulised
+from polydiff.domains.molecule.graphs.codec import GraphCodec, check_parts, kekulised
 from polydiff.domains.molecule.graphs.masks import part_masks
 from polydiff.domains.molecule.graphs.network import graph_network
 from polydiff.domains.molecule.metrics.completion import completion_metrics
 from polydiff.domains.molecule.metrics.evaluation import Evaluation
-from polydiff.domains.molecule.metrics.examine import PerceivedSample, perceive_all, read_all
 from polydiff.domains.molecule.metrics.learned import HELD_OUT, PropertyJudge
 from polydiff.domains.molecule.metrics.nearest import Search
 from polydiff.domains.molecule.output.exported import PROGRAM, program_values, space_of, space_tensors
-from polydiff.domains.molecule.output.sdf import records, write_records, write_with_columns
-from polydiff.domains.molecule.output.show import SHOWN, script, sheet, show
-from polydiff.domains.molecule.output.weights import relations, show_weights
-from polydiff.domains.molecule.principal import principal_std
+from polydiff.domains.molecule.output.output import MoleculeOutput
+from polydiff.domains.molecule.output.sdf import write_with_columns
 from polydiff.domains.molecule.states import States, check_scales, places_of
-from polydiff.domains.molecule.statistics import MoleculeStatistics
+from polydiff.domains.molecule.statistics import MoleculeStatistics, codec_by, numbers_of, statistics_of
 from polydiff.domains.molecule.tasks import CompleteGraphs, CompletePoints, open_task
 from polydiff.metrics.results import Measured, Metric
 from polydiff.parts.network import level_conditions
 from polydiff.support.errors import UserError
 
 
-class MoleculeDomain:
+class MoleculeDomain(MoleculeOutput):
     """Molecules: all small organic ones, or those of a file. An example is a `chemistry.geometry.Molecule`.
 
     The parts of the domain: `dataset` holds the geometries, `condition_set` names the conditions that are numbers,
@@ -81,9 +81,10 @@ class MoleculeDomain:
             check_statistics(MoleculeStatistics, statistics)
         self.config, self.data, self.dataset = config, config.data, DataSet(config.data)
         self.measured_here = statistics is None
-        self.statistics: Mapping[str, Any] = dict(statistics) if statistics is not None else self.measure()
+        found = statistics_of(self.data, self.dataset) if statistics is None else statistics
+        self.statistics: Mapping[str, Any] = dict(found)
         self.data_conditions = DescribedConditions.of(self.statistics)
-        self.condition_set = self.numbers(self.statistics, self.data_conditions.fields)
+        self.condition_set = numbers_of(self.data, self.statistics, self.data_conditions.fields)
         if len(self.statistics["means"]) != len(self.condition_set.names):
             raise ValueError(
                 f"means has {len(self.statistics['means'])} numbers for {len(self.condition_set.names)} conditions"
@@ -92,39 +93,13 @@ class MoleculeDomain:
         self.condition_sampler = ConditionSampler(
             self.condition_set, self.statistics, tuple(self.data_conditions.fields)
         )
-        self.conditions: Conditions = {
-            **dict.fromkeys(self.condition_set.network_names, Number()),
-            **self.data_conditions.kinds,
-        }
-        self.codec = self.codec_by(self.statistics)
+        self.codec = codec_by(self.data, self.statistics)
         self.task = open_task(config, self.codec)
-        self.conditions = with_task_conditions(self.conditions, self.task)
+        kinds = {**dict.fromkeys(self.condition_set.network_names, Number()), **self.data_conditions.kinds}
+        self.conditions: Conditions = with_task_conditions(kinds, self.task)
         sizes = self.statistics.get("sizes")
         self.states = States(self.data, self.codec, self.scaler, self.condition_sampler, self.conditions, sizes)
         self.evaluation = Evaluation(self.dataset, self.scaler)
-
-    def measure(self) -> dict[str, Any]:
-        """Return the statistics of the training geometries."""
-        train = self.dataset.splits["train"]
-        found = measured_statistics(train, self.data)
-        columns = described_columns(self.data, self.dataset.library)
-        found |= self.numbers(found, columns).measure(train)
-        if columns:
-            rows = rows_of(columns, train, evenly_spaced(len(train), len(found["profiles"])))
-            found["conditions"] = to_json(measure_described(self.data, columns, self.dataset.splits))
-            found["described"] = {name: [row.get(name) for row in rows] for name in columns}
-        if self.data.bonded:
-            found |= GraphCodec.measure(train)
-        return found | ({PRINCIPAL: principal_std(train, self.codec_by(found))} if self.data.positions else {})
-
-    def codec_by(self, statistics: Mapping[str, Any]) -> Codec | GraphCodec:
-        """Return the codec of the states: of several parts for molecules with bonds."""
-        return (graph_codec_of if self.data.bonded else codec_of)(self.data, statistics)
-
-    def numbers(self, statistics: Mapping[str, Any], others: Collection[str]) -> ConditionSet:
-        """Return the conditions that are numbers: those of `data.conditions` without `others`."""
-        names = [name for word in self.data.conditions if (name := word.partition(":")[0]) not in others]
-        return ConditionSet.of(names, statistics["elements"], self.data.types == "given")
 
     @cached_property
     def columns(self) -> Mapping[str, Column]:
@@ -133,18 +108,7 @@ class MoleculeDomain:
         found = described_columns(self.data, self.dataset.library) if fields else {}
         if not fields or self.measured_here:
             return found
-        if missing := fields.keys() - found.keys():
-            raise UserError(
-                f"The data lack the conditions {', '.join(sorted(missing))} of training. Restore their columns, or "
-                "start a new run."
-            )
-        measured = measure_described(self.data, found, self.dataset.splits)
-        if meanings(measured) != meanings(fields):
-            raise UserError(
-                f"The conditions in the data are not those of training: {meanings(measured)}, not {meanings(fields)}. "
-                "Restore the data of training, or start a new run."
-            )
-        self.data_conditions.warn_of_unknown(measured)
+        self.data_conditions.warn_of_unknown(measured_again(self.data, found, fields, self.dataset.splits))
         return found
 
     def suited(self, free: Collection[str]) -> Mapping[str, Any]:
@@ -283,31 +247,6 @@ class MoleculeDomain:
         what = "the share of fragments that two molecules do not have in common (1 - Tanimoto similarity)"
         return Nearest(examples, [distance for _, distance in found], self.search.typical, what)
 
-    def read_all(self, molecules: Sequence[Molecule]) -> list[PerceivedSample]:
-        """Return molecules as RDKit's: by their own bonds if these are part of the state, else as it perceives them."""
-        return (read_all if self.data.bonded else perceive_all)(molecules)
-
-    def show(self, samples: Samples) -> str:
-        shown = samples.head(SHOWN)
-        perceived, described = self.read_all(shown.examples), self.described(shown)
-        if isinstance(samples, DataSamples):
-            return show(perceived, [self.scaler.caption(one) for one in described])
-        return show(perceived, [self.evaluation.caption(*pair) for pair in zip(perceived, described, strict=True)])
-
-    def show_weights(self, samples: Samples, weights: Tensor, captions: Sequence[str]) -> str:
-        """Return molecules with weights of their atoms (`polydiff.contract.likeness.ShowsWeights`)."""
-        return show_weights(self.read_all(samples.examples), weights, captions)
-
-    def relations(self, samples: Samples) -> Sequence[Mapping[str, Tensor]]:
-        """Return pairs of atoms by the bonds between them (`polydiff.contract.likeness.RelatesPlaces`)."""
-        return [relations(one) for one in self.read_all(samples.examples)]
-
-    def scripts(self) -> Mapping[str, str]:
-        return {"molecules.js": script()}
-
-    def save(self, samples: Samples, directory: Path) -> list[dict[str, Any]]:
-        return write_records(self.read_all(samples.examples), self.described(samples), directory)
-
     @property
     def class_condition(self) -> str:
         return ""
@@ -343,9 +282,6 @@ class MoleculeDomain:
         """Return the error of a regression trained on molecules (`polydiff.contract.data.augmenting.JudgesData`)."""
         return self.property_judge.error(sets, seed)
 
-    def archive(self, samples: Samples) -> Mapping[str, NDArray[Any] | str]:
-        return {"samples.sdf": records(self.read_all(samples.examples))}
-
     def exported_program(self) -> tuple[Path, Mapping[str, Any]]:
         """Return a program that draws molecules without polydiff (`polydiff.export.deploys.HasProgram`)."""
         assert isinstance(self.codec, Codec)
@@ -359,24 +295,3 @@ class MoleculeDomain:
     def space_of(self, tensors: Mapping[str, Tensor]) -> Space:
         assert isinstance(self.codec, Codec)
         return space_of(tensors, self.codec.features)
-
-    def converters(self) -> Mapping[str, Callable[[Sequence[Any]], Any]]:
-        """Return the conversions of molecules (`abilities.Converts`).
-
-        "numpy": pairs of atomic numbers (A,) and positions (A, 3) in Å. "rdkit": molecules with these positions and
-        perceived bonds, or with bonds of their own, None where RDKit perceives no molecule. "png": drawings of these.
-        """
-        return {
-            "numpy": lambda molecules: [(one.numbers, one.positions) for one in molecules],
-            "rdkit": lambda molecules: [one.mol for one in self.read_all(molecules)],
-            "png": lambda molecules: sheet(self.read_all(molecules)),
-        }
-
-    def described(self, samples: Samples) -> list[dict[str, Any]]:
-        """Return the conditions of each sample as a user writes them; {} for each if the samples have none."""
-        return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
-
-    def describe(self, cond: Condition) -> list[dict[str, Any]]:
-        texts = self.data_conditions.describe(cond)
-        numbers = self.scaler.describe(cond) or [{} for _ in texts]
-        return [one | other for one, other in zip(numbers, texts, strict=True)]

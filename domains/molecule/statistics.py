@@ -1,13 +1,23 @@
-"""Types and ranges of the statistics in a checkpoint of molecules."""
+"""The statistics in a checkpoint of molecules: types, ranges and measurement, and the codec that follows from them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from polydiff.contract.data.noise_range import PRINCIPAL
 from polydiff.contract.data.statistics import FieldStatistics, Positive, Statistics
+from polydiff.contract.fields import to_json
+from polydiff.domains.molecule.codec import Codec, codec_of, measured_statistics
+from polydiff.domains.molecule.conditions import ConditionSet, evenly_spaced
+from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.dataset import DataSet
+from polydiff.domains.molecule.data.described import described_columns, measure_described, rows_of
+from polydiff.domains.molecule.graphs.codec import GraphCodec, graph_codec_of
+from polydiff.domains.molecule.principal import principal_std
 
 MOST_ATOMS = 10_000
 """Largest number of atoms of a training molecule that is believed."""
@@ -70,3 +80,29 @@ class MoleculeStatistics(Statistics):
             if row[0] is None or not (1 <= row[0] <= MOST_ATOMS and row[0] == int(row[0])):
                 raise ValueError(f"profiles.{place} should begin with a number of atoms, not with {row[0]}")
         return self
+
+
+def statistics_of(data: MoleculeData, dataset: DataSet) -> dict[str, Any]:
+    """Return the statistics of the training geometries."""
+    train = dataset.splits["train"]
+    found = measured_statistics(train, data)
+    columns = described_columns(data, dataset.library)
+    found |= numbers_of(data, found, columns).measure(train)
+    if columns:
+        rows = rows_of(columns, train, evenly_spaced(len(train), len(found["profiles"])))
+        found["conditions"] = to_json(measure_described(data, columns, dataset.splits))
+        found["described"] = {name: [row.get(name) for row in rows] for name in columns}
+    if data.bonded:
+        found |= GraphCodec.measure(train)
+    return found | ({PRINCIPAL: principal_std(train, codec_by(data, found))} if data.positions else {})
+
+
+def codec_by(data: MoleculeData, statistics: Mapping[str, Any]) -> Codec | GraphCodec:
+    """Return the codec of the states: of several parts for molecules with bonds."""
+    return (graph_codec_of if data.bonded else codec_of)(data, statistics)
+
+
+def numbers_of(data: MoleculeData, statistics: Mapping[str, Any], others: Collection[str]) -> ConditionSet:
+    """Return the conditions that are numbers: those of `data.conditions` without `others`."""
+    names = [name for word in data.conditions if (name := word.partition(":")[0]) not in others]
+    return ConditionSet.of(names, statistics["elements"], data.types == "given")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from polydiff.contract.data.columns import READ, check_type, measure_fields
-from polydiff.contract.fields import Field
+from polydiff.contract.fields import Field, meanings
 from polydiff.contract.text.columns import TEXT, caption_column
 from polydiff.domains.molecule.chemistry.composition import COMPOSITION
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
@@ -81,6 +81,34 @@ def measure_described(
     rows = [*rows_of(columns, train), *rows_of(columns, test)]
     weights = [1] * len(train) + [0] * len(test)
     return measure_fields(rows, weights, {name: column.kind for name, column in columns.items()}, {}, data.text)
+
+
+def measured_again(
+    data: MoleculeData, columns: Mapping[str, Column], fields: Mapping[str, Field], splits: Mapping[str, Library]
+) -> dict[str, Field]:
+    """Return the fields of conditions on data that must be those of training.
+
+    Arguments:
+        data: Section of the configuration.
+        columns: Columns of the data.
+        fields: Fields as they were measured on the training data.
+        splits: The data.
+
+    Raises:
+        UserError: A column is missing, or means something else.
+    """
+    if missing := fields.keys() - columns.keys():
+        raise UserError(
+            f"The data lack the conditions {', '.join(sorted(missing))} of training. Restore their columns, or start "
+            "a new run."
+        )
+    found = measure_described(data, columns, splits)
+    if meanings(found) != meanings(fields):
+        raise UserError(
+            f"The conditions in the data are not those of training: {meanings(found)}, not {meanings(fields)}. "
+            "Restore the data of training, or start a new run."
+        )
+    return found
 
 
 def rows_of(
