@@ -139,12 +139,11 @@ def judged(k: int, runs: Sequence[Generated], seeds: int) -> Judged:
         for domain, run in zip(domains, used, strict=True)
     ]
     first, scores = domains[0], dict[str, list[float]]()
-    trainings = [(name, seed) for seed in range(seeds) for name in WAYS]
+    ways = {name: way for name, way in WAYS.items() if first.plain_augmentation or not way.augmented}
+    trainings = [(name, seed) for seed in range(seeds) for name in ways]
     for name, seed in counted(f"trainings with {k} real examples", len(trainings), iter(trainings)):
         place = seed % len(used)
-        domain, (real, synthetic), way = domains[place], sets[place], WAYS[name]
-        if way.augmented and not domain.plain_augmentation:
-            continue
+        domain, (real, synthetic), way = domains[place], sets[place], ways[name]
         given = [real] * way.real + [synthetic] * way.synthetic
         value = domain.learned(given, stream_seed(seed, "augment/judge", k), way.augmented)
         if math.isnan(value):

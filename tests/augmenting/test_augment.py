@@ -11,6 +11,7 @@ import pytest
 import torch
 from augment_cases import Clouds, cloud_model, clouds, memorised
 from drawing_cases import files
+from untrained import SMALL, untrained
 
 import polydiff
 from polydiff.augmenting import drawing
@@ -190,6 +191,30 @@ def test_what_was_written_of_images_is_what_training_reads(small_runs: Path, tmp
     again = model.domain.read_data(paths, cond)
     assert {x.numpy().tobytes() for x in again.examples} == {content for _, content in read}
     assert again.cond["label"].tolist() == [int(one["label"]) for one in cond]
+
+
+def test_what_was_written_of_captioned_images_is_what_training_reads(tmp_path: Path) -> None:
+    """Without classes the number is that of all samples, and each picture keeps the caption that it was drawn for."""
+    run = untrained(
+        tmp_path / "run", "image", **{**SMALL["image"], "data.name": "shapes", "sample.steps": 2, "device": "cpu"}
+    )
+    polydiff.augment(polydiff.load(run), tmp_path / "more", per_class=12, seed=5)
+    entries = manifest(tmp_path / "more")["samples"]
+    captions = {one["file"]: one["cond"]["text"] for one in entries}
+    assert len(captions) == 12
+    assert len(set(captions.values())) > 6
+    values = {"data.path": str(tmp_path / "more"), "data.size": 32, "data.test_share": 0.3}
+    other = open_domain(resolve("image", values=values).config)
+    from PIL import Image
+
+    written = {(captions[path.name], Image.open(path).tobytes()) for path in (tmp_path / "more").glob("*.png")}
+    parts = [other.examples(split, other.size(split)) for split in ("train", "test")]
+    read = {
+        (words["text"], image.movedim(0, -1).numpy().tobytes())
+        for part in parts
+        for image, words in zip(part.examples, other.describe(part.cond or {}), strict=True)
+    }
+    assert read == written
 
 
 def test_what_was_written_of_sounds_is_what_training_reads(tmp_path: Path) -> None:

@@ -10,16 +10,21 @@ from typing import Any
 
 import pytest
 from augment_cases import APART, Clouds, cloud_model, clouds
+from untrained import SMALL, untrained
 
 import polydiff
 from polydiff.augmenting import judge as judging
 from polydiff.augmenting.augment import augment
+from polydiff.augmenting.folder import SYNTHETIC, DataFolder
 from polydiff.augmenting.judge import Generated, check, chosen_runs, judge
 from polydiff.augmenting.verdict import WAYS, verdict
 from polydiff.cli import main
 from polydiff.cli.printing.augmentation import judged_table
+from polydiff.config.merge import resolve
+from polydiff.gallery.journal import opened
 from polydiff.metrics.standard_error import mean
 from polydiff.model.model import Model
+from polydiff.stages.open import open_domain
 from polydiff.support.errors import UserError
 
 
@@ -128,6 +133,28 @@ def test_runs_of_other_data_cannot_be_compared() -> None:
 def test_several_runs_of_one_number_share_the_seeds(tmp_path: Path, cloud_domains: None) -> None:
     runs = [generated(tmp_path, cloud_model(), 2, f"run{i}") for i in range(2)]
     assert list(judge([5], runs, seeds=3)[0].runs) == ["run0", "run1"]
+
+
+def test_other_molecules_of_the_same_law_are_a_gain_to_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A perfect generator draws molecules of the law of the data; here it is the training molecules themselves."""
+    values = {**SMALL["molecule"], "data.max_heavy": 4, "data.conditions": ["logp"], "device": "cpu"}
+    model = Model.load(untrained(tmp_path / "run", "molecule", **values, **{"data.per_class": 15}))
+    every = open_domain(resolve("molecule", values=values).config)
+    samples, folder = every.examples("train", every.size("train")), tmp_path / "more"
+    folder.mkdir()
+    with opened(folder, {"batch_size": 1}, False) as journal:
+        data = DataFolder(folder, every, every, journal)
+        data.write(samples, SYNTHETIC, range(len(samples)))
+        data.finish()
+    check([15, 20], [("run", model)])
+    found = judge([15], [Generated("run", model, folder)])[0]
+    assert list(found.scores) == ["real", "real + synthetic", "synthetic"]
+    assert (found.classes, found.better, found.synthetic, found.verdict) == (False, "lower", len(samples), "gain")
+    assert found.best(True) in ("real + synthetic", "synthetic")
+    judged_table([found])
+    assert "15 real" in capsys.readouterr().out.splitlines()[2]
+    with pytest.raises(UserError, match="must have been trained on at most 14 real examples, or"):
+        check([14], [("run", model)])
 
 
 def test_the_command_prints_the_table(small_runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
