@@ -266,7 +266,7 @@ class MoleculeDomain(MoleculeOutput):
     @cached_property
     def property_judge(self) -> PropertyJudge:
         """Judges molecules by what a regression learns from them, on held-out ones."""
-        return PropertyJudge(self.scaler, self.read_all, self.examples("test", HELD_OUT))
+        return PropertyJudge(self.scaler, self.examples("test", HELD_OUT))
 
     better = "lower"
     plain_augmentation = ""  # fragments stay the same when a molecule is turned, moved or bent

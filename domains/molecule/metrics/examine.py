@@ -143,6 +143,18 @@ def read_all(molecules: Sequence[Molecule]) -> list[PerceivedSample]:
     return [one or PerceivedSample(molecule) for molecule, one in zip(molecules, found, strict=True)]
 
 
+def read_known(molecules: Sequence[Molecule]) -> list[PerceivedSample]:
+    """Return each molecule by its own bonds if they are known, else as RDKit perceives it, in worker processes."""
+    found = run_each(by_known_bonds, molecules, "molecules read", quiet=True)
+    return [one or PerceivedSample(molecule) for molecule, one in zip(molecules, found, strict=True)]
+
+
+def by_known_bonds(molecule: Molecule) -> PerceivedSample:
+    """Return a molecule by its own bonds if they are known, else as RDKit perceives it."""
+    known = molecule.bonds is not None
+    return PerceivedSample.of_own_bonds(molecule) if known else PerceivedSample.of(molecule)
+
+
 def perceive_all(molecules: Sequence[Molecule]) -> list[PerceivedSample]:
     """Return the perception of each sample, computed in worker processes."""
     found = run_each(PerceivedSample.of, molecules, "samples perceived", quiet=True)

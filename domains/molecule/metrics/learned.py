@@ -18,7 +18,7 @@ Symbols: N different molecules; geometries of one molecule are one example, with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,10 +27,9 @@ import torch
 
 from polydiff.contract.domain import Samples
 from polydiff.core.streams import stream
-from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES, measure
 from polydiff.domains.molecule.conditions import ConditionScaler
-from polydiff.domains.molecule.metrics.examine import PerceivedSample
+from polydiff.domains.molecule.metrics.examine import PerceivedSample, read_known
 from polydiff.domains.molecule.metrics.nearest import BITS, fragment_counts
 from polydiff.support.errors import UserError, amount
 
@@ -60,13 +59,11 @@ class PropertyJudge:
 
     Arguments:
         scaler: Names the conditions, the first of which is the property.
-        read: Returns the molecules that RDKit finds in samples.
         test: Held-out molecules.
         known: Sets of molecules that were read before, by the identity of their object.
     """
 
     scaler: ConditionScaler
-    read: Callable[[Sequence[Molecule]], Sequence[PerceivedSample]]
     test: Samples
     known: dict[int, tuple[Samples, Examples]] = field(default_factory=dict)
 
@@ -94,7 +91,7 @@ class PropertyJudge:
     def examples_of(self, samples: Samples) -> Examples:
         """Return the molecules whose property is known."""
         found: dict[str, list[float]] = {}
-        read = self.read(samples.examples)
+        read = read_known(samples.examples)
         for one, value in zip(read, self.values(samples, read), strict=True):
             if one.key is not None and not math.isnan(value):
                 found.setdefault(one.key, []).append(value)

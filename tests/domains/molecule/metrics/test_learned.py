@@ -17,6 +17,7 @@ from polydiff.contract.data.augmenting import JudgesData
 from polydiff.contract.domain import Samples
 from polydiff.domains.molecule.domain import MoleculeDomain
 from polydiff.domains.molecule.metrics import learned
+from polydiff.domains.molecule.metrics.examine import read_known
 from polydiff.domains.molecule.metrics.learned import PropertyJudge, weights
 from polydiff.domains.molecule.metrics.nearest import BITS, fragment_counts
 from polydiff.stages.open import open_domain
@@ -66,6 +67,18 @@ def test_the_property_of_a_molecule_is_that_of_its_graph(domain: MoleculeDomain)
     assert len(smiles) < len(train)
     assert found.values == pytest.approx([logp(one) for one in smiles])
     assert (found.counts == [fragment_counts(one) for one in smiles]).all()
+
+
+def test_molecules_are_read_by_their_own_bonds_where_these_are_known(domain: MoleculeDomain) -> None:
+    """Bonds that are written hold in any geometry; without any, RDKit perceives them by their lengths."""
+    known = domain.examples("train", 20).examples
+    far = [one._replace(positions=10 * one.positions) for one in known]  # 10 times too long
+    keys = [one.key for one in read_known(known)]
+    assert None not in keys
+    assert [one.key for one in read_known(far)] == keys
+    assert [one.key for one in read_known([one._replace(bonds=None, charges=None) for one in known])] == keys
+    lost = read_known([one._replace(bonds=None, charges=None) for one in far])
+    assert all(one.key != key for one, key in zip(lost, keys, strict=True))
 
 
 def test_fragments_of_radius_0_are_the_atoms_and_each_is_counted() -> None:
@@ -145,7 +158,7 @@ def test_what_fragments_determine_is_learned_and_a_constant_is_predicted_everywh
             id(judge.test): (judge.test, test._replace(values=tested)),
             id(given): (given, train._replace(values=trained)),
         }
-        return PropertyJudge(judge.scaler, judge.read, judge.test, known).error([given], 0)
+        return PropertyJudge(judge.scaler, judge.test, known).error([given], 0)
 
     linear = [3 * of.counts[:, oxygen] + 1 for of in (train, test)]
     assert error(*linear) < 0.15 * error(linear[0].mean() + 0 * linear[0], linear[1])
@@ -164,7 +177,7 @@ def test_molecules_whose_property_is_unknown_teach_nothing(alcohols: MoleculeDom
     with pytest.raises(UserError, match=r"boiling is unknown for all of 4 molecules"):
         alcohols.learned([known, unknown], 0, False)
     judge = alcohols.property_judge
-    untested = PropertyJudge(judge.scaler, judge.read, unknown)
+    untested = PropertyJudge(judge.scaler, unknown)
     assert math.isnan(untested.error([known], 0))
 
 
