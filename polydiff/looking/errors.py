@@ -42,7 +42,7 @@ class PartErrors(NamedTuple):
 
     Attributes:
         levels: Falling levels of the part, L of them.
-        relative: Relative error r, (L,), float64.
+        relative: Relative error r, (L,), float64; NaN if nothing remains to be known (`relative_error`).
         nats: c in nats a letter, (L,), float64; None unless the part consists of letters.
         marginal: The same for the marginal law of the training examples; None likewise.
     """
@@ -65,8 +65,8 @@ class PartErrors(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """Return the errors as JSON values."""
         letters = {} if self.nats is None else {"nats": self.nats.tolist(), "nats_of_marginal_law": self.marginal}
-        relative = {"relative_error": self.relative.tolist(), "half": json_number(self.half)}
-        return {"levels": list(self.levels), **relative, **letters}
+        relative = [json_number(value) for value in self.relative.tolist()]
+        return {"levels": list(self.levels), "relative_error": relative, "half": json_number(self.half), **letters}
 
 
 class Unseen(NamedTuple):
@@ -130,6 +130,15 @@ def unseen_error(x_0: Tensor, unseen: Unseen, space: Space) -> Tensor:
     if provides(space, Manifold):
         return space.dim * space.spread**2
     return squared_error(x_0, unseen.centre, space)
+
+
+def relative_error(errors: Tensor, unseen: Tensor) -> Tensor:
+    """Return r from mean squared errors (L,) and the squared errors without an example (B,), float64.
+
+    It is NaN if nothing remains to be known, such as of letters that are all the commonest ones.
+    """
+    most = float(unseen.mean())
+    return errors / most if most else torch.full_like(errors, math.nan)
 
 
 def nats(x_0: Tensor, log_p: Tensor, space: Space) -> float:

@@ -14,6 +14,7 @@ from polydiff.core.process.abilities import Estimates
 from polydiff.core.process.process import lacks
 from polydiff.core.space import Batch, State
 from polydiff.core.streams import streams
+from polydiff.looking.difference import squared
 from polydiff.looking.errors import Unseen
 from polydiff.model.edit import held_out, numbers_from, read
 from polydiff.model.model import Model
@@ -140,6 +141,17 @@ class Subject:
         It is 0, the mean of standardised states, if examples differ in size.
         """
         return self.unseen(batch)[WHOLE].centre
+
+    def deviation(self, batch: Batch) -> float:
+        """Return the mean squared distance of examples from `data_mean`.
+
+        Raises:
+            Unable: It is 0, so nothing can be measured relative to it.
+        """
+        found = float(batch.space.sum(squared(batch.x, self.data_mean(batch))).mean())
+        if not found:
+            raise Unable("The examples do not differ from the mean of the data, or consist of its commonest letters.")
+        return found
 
     def noise_streams(self, batch: Batch, name: str = "look") -> Any:
         """Return the random streams of the noise on given examples, one each, on the model's device."""

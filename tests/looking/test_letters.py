@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from itertools import pairwise
@@ -15,11 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from untrained import untrained
 
+from polydiff.core.parts.product import WHOLE
 from polydiff.core.space import Batch
 from polydiff.looking.attended import attention
 from polydiff.looking.page import look
 from polydiff.looking.subject import LEVELS, Subject, Unable
-from polydiff.looking.views.one_step import one_step
+from polydiff.looking.views.one_step import one_step, one_step_view
 from polydiff.looking.views.order import order_view
 from polydiff.looking.views.uncertainty import spread
 from polydiff.model.model import Model
@@ -69,6 +71,26 @@ def test_the_error_is_the_share_of_letters_that_are_lost(places: Model) -> None:
     assert found.first.relative.tolist() == pytest.approx(found.levels, abs=0.03)
     assert float(found.first.relative[0]) == 1.0
     assert found.first.half == pytest.approx(0.5, abs=0.05)
+
+
+def test_examples_of_the_commonest_letters_alone_have_no_relative_error(
+    places: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing remains to be known of them, even if the network guesses others: there is no number and no curve."""
+    subject = Subject(places)
+    batch = subject.held_out(2)
+    batch = batch._replace(x=subject.unseen(batch)[WHOLE].centre.expand_as(batch.x).clone())
+    monkeypatch.setattr(Subject, "examples", lambda self, n: batch)
+    for logits in (places.denoiser.backbone.logits, -places.denoiser.backbone.logits):
+        monkeypatch.setitem(places.denoiser.backbone._parameters, "logits", nn.Parameter(logits.detach()))
+        view = one_step_view(subject)
+        assert view.numbers["relative_error"] == [None] * LEVELS
+        assert view.numbers["half"] is None
+        json.dumps(view.numbers, allow_nan=False)
+        assert "nan" not in view.html
+        assert view.html.count("nats") == LEVELS
+    with pytest.raises(Unable, match="consist of its commonest letters"):
+        spread(subject, batch)
 
 
 def test_the_spread_is_that_of_letters_that_are_lost_or_not(places: Model) -> None:

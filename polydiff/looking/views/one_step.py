@@ -23,7 +23,7 @@ from polydiff.core.parts.manifolds import Manifold
 from polydiff.core.parts.product import WHOLE, as_parts, as_product
 from polydiff.core.process.abilities import EstimatesParts
 from polydiff.core.space import Batch, Space
-from polydiff.looking.errors import PartErrors, nats, squared_error, unseen_error
+from polydiff.looking.errors import PartErrors, nats, relative_error, squared_error, unseen_error
 from polydiff.looking.fragments import curve, fitting, show, table
 from polydiff.looking.subject import EXAMPLES, LEVELS, Subject, level_name
 from polydiff.report.views import View
@@ -116,7 +116,7 @@ def one_step(subject: Subject, batch: Batch, shown: int = EXAMPLES, n: int = LEV
         errors, law = torch.tensor([one.errors[name] for one in found]).double(), unseen[name].log_law
         parts[name] = PartErrors(
             [one.levels[name] for one in found],
-            errors / float(unseen_error(x_0, unseen[name], spaces[name]).mean()),
+            relative_error(errors, unseen_error(x_0, unseen[name], spaces[name])),
             torch.tensor([one.nats[name] for one in found]).double() if name in found[0].nats else None,
             None if law is None else nats(x_0, law, spaces[name]),
         )
@@ -199,15 +199,18 @@ def label(subject: Subject, found: OneStep, i: int) -> str:
     lines = []
     for name, own in found.parts.items():
         level = f"{part_level(subject, found, name)} {own.levels[i]:.3g}"
-        lines += [level if name == WHOLE else f"{name}, {level}", f"error {float(own.relative[i]):.2f}"]
+        lines.append(level if name == WHOLE else f"{name}, {level}")
+        if not math.isnan(relative := float(own.relative[i])):
+            lines.append(f"error {relative:.2f}")
         if own.nats is not None:
             lines.append(f"{float(own.nats[i]):.2f} nats")
     return "\n".join(lines)
 
 
 def plots(found: OneStep) -> str:
-    """Return the curve of each part's relative error against its level."""
-    curves = {name: curve("error against level", *arrays(own)) for name, own in found.parts.items()}
+    """Return the curve of each part's relative error against its level, if it has one."""
+    drawable = {name: own for name, own in found.parts.items() if not own.relative.isnan().any()}
+    curves = {name: curve("error against level", *arrays(own)) for name, own in drawable.items()}
     return "".join(drawn if name == WHOLE else f"<p>{html.escape(name)}</p>{drawn}" for name, drawn in curves.items())
 
 

@@ -62,7 +62,7 @@ def sensitivity(subject: Subject, batch: Batch, without: Mapping[str, Condition]
     """
     process, model = subject.estimates_of_one_part, subject.model
     batch = batch.to(model.device)
-    plain = float(batch.space.sum(squared(batch.x, subject.data_mean(batch))).mean())
+    plain = subject.deviation(batch)
     levels = process.levels(model, n)
     changes: dict[str, list[Tensor]] = {name: [] for name in without}
     for level in levels:

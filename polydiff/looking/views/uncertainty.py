@@ -23,7 +23,7 @@ from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import Encodes, ShowsWeights
 from polydiff.core.process.abilities import Inpaints
 from polydiff.core.space import Batch, Euclidean
-from polydiff.looking.difference import squared, variance
+from polydiff.looking.difference import variance
 from polydiff.looking.fragments import curve, show, table, to_one
 from polydiff.looking.places import at_places
 from polydiff.looking.subject import LEVELS, Subject, level_name
@@ -66,7 +66,7 @@ def spread(subject: Subject, batch: Batch, draws: int = DRAWS, n: int = LEVELS) 
     """
     process, model = subject.estimates_of_one_part, subject.model
     batch = batch.to(model.device)
-    plain = float(batch.space.sum(squared(batch.x, subject.data_mean(batch))).mean())
+    plain = subject.deviation(batch)
     levels, maps, relative = process.levels(model, n), [], []
     for level in levels:
         found = [
