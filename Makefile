@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 .PHONY: demo demo-images test test-slow lint format types docs clean help
 
 help:
-	@echo "make demo       train, sample, evaluate and report on the embedded sounds"
-	@echo "make demo-images   the same on pictures from words: scenes of coloured shapes"
-	@echo "make test       run the tests (test-slow: those that train for minutes, too)"
-	@echo "make lint       ruff: style and mistakes, and the layers between modules"
-	@echo "make types      mypy"
-	@echo "make docs       the site of the documentation, into build/docs"
+	@echo "make demo         train, sample, evaluate and report on the embedded sounds"
+	@echo "make demo-images  the same on pictures from words: scenes of coloured shapes"
+	@echo "make test         run the tests (test-slow: those that train for minutes, too)"
+	@echo "make lint         ruff: style and mistakes, and the layers between modules"
+	@echo "make types        mypy"
+	@echo "make docs         the site of the documentation, into build/docs"
 
 demo: $(VENV)/ready
 	$(BIN)/polydiff train --domain audio train.minutes=6
