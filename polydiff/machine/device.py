@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from polydiff.support.errors import UserError
@@ -29,11 +31,20 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """Return the precision "float32" or "bf16" for a device; "auto" is bf16 if the device has instructions for it."""
+    """Return the precision "float32" or "bf16" for a device; "auto" is bf16 if the device has instructions for it.
+
+    A CPU must also be allowed to use them: the variables ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA may forbid it.
+    """
     if name != "auto":
         return name
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        fast = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        fast = allows_avx512() and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
     return "bf16" if fast else "float32"
+
+
+def allows_avx512() -> bool:
+    """Return whether torch and oneDNN may use AVX-512, without which they emulate bf16 on a CPU."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and "AVX2" not in limit

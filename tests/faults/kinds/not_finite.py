@@ -24,7 +24,7 @@ from polydiff.core.space import Batch
 from polydiff.run.checkpoint import Checkpoint
 from polydiff.run.folder import Run, steps_saved
 from polydiff.support.errors import NonFiniteError, UserError
-from polydiff.training import loop, session, steps
+from polydiff.training import finish, loop, session, steps
 from polydiff.training.data import Batches
 from polydiff.training.loop import Record, Training
 from polydiff.training.trainer import resume, train
@@ -143,13 +143,13 @@ def work(domain: str, precision: str, path: Path, fault: tuple[str, float] | Non
             act(running[0])
 
     running: list[Training[Any]] = []
-    before = session.records_of
+    before = finish.records_of
 
     def noted(config: Any, domain: Any, training: Training[Any]) -> Any:
         running.append(training)
         return before(config, domain, training)
 
-    session.records_of = noted
+    finish.records_of = noted
     with pytest.raises((NonFiniteError, UserError), match=r"finite|NaN|infinite"):
         train(domain, path, overrides=settings(domain, **MORE, **{"train.precision": precision}), progress=progress)
     assert done <= (AT if place in BEFORE else AT + 1), f"seen after step {done}"

@@ -20,7 +20,7 @@ from polydiff.run.folder import Run
 from polydiff.support.errors import UserError
 from polydiff.support.progress import showing
 from polydiff.support.yaml_text import read_yaml
-from polydiff.training import session, trainer
+from polydiff.training import finish, trainer
 from polydiff.training.duration import budget, pace, progress
 from polydiff.training.duration.budget import Watch, planned, seconds_per_step, within_minutes
 from polydiff.training.duration.progress import Forecast
@@ -189,14 +189,14 @@ def slow_machine(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Any:
     """Let every step take this long by the clock of sessions, and return the progress to pass."""
     machine = Machine()
     monkeypatch.setattr(pace, "monotonic", machine.clock)
-    taken = session.records_of
+    taken = finish.records_of
 
     def records(*args: Any, **more: Any) -> Any:
         for record in taken(*args, **more):
             machine.now += seconds
             yield record
 
-    monkeypatch.setattr(session, "records_of", records)
+    monkeypatch.setattr(finish, "records_of", records)
 
 
 def test_a_run_ends_earlier_on_a_machine_that_becomes_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

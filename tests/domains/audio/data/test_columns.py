@@ -126,7 +126,7 @@ def test_a_column_named_like_a_condition_of_the_task_raises(tmp_path: Path) -> N
     for i in range(4):
         write(tmp_path / f"{i}.wav", i).with_suffix(".json").write_text(json.dumps({"known": i}))
     data = AudioData(path=tmp_path, sample_rate=RATE, length=256, conditions=("known",))
-    with pytest.raises(UserError, match="named known"):
+    with pytest.raises(UserError, match=r"condition known is that of the task\. Rename the column known"):
         Audio(AudioConfig(task="inpaint", data=data))
 
 
