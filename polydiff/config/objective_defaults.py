@@ -70,8 +70,8 @@ def codec_defaults(codec: str) -> Mapping[str, Any]:
 
 def learned_by_run(path: Path) -> str:
     """Return the value of `learn` of a run, or of the run of a checkpoint; `DENOISE` if it cannot be read."""
-    folders = sorted((path / "checkpoints").glob("step-*"))
     try:
+        folders = sorted((path / "checkpoints").glob("step-*"))
         state = parse_json(read_regular((folders[-1] if folders else path) / "state.json"))
         return str(state["config"]["learn"])
     except (OSError, ValueError, LookupError, TypeError):

@@ -5,6 +5,7 @@ Importing this module does not import torch, so that help and messages come at o
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from polydiff.contract.names import check_chosen
 from polydiff.contract.sections.run import Config
 from polydiff.hub.names import on_hub
 from polydiff.model.sample_section import check_guided
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, shortened
 from polydiff.support.nested import get_dotted
 from polydiff.tracking.spec import check_trackers
 
@@ -92,5 +93,15 @@ def check_parents(config: Config, coming: Collection[Path] = ()) -> None:
     from polydiff.run.parents import parents_of
 
     for key, path in parents_of(config).items():
-        if path not in coming and not on_hub(path) and not path.is_dir():
-            raise UserError(f"{key}={path}: there is no such run or checkpoint.")
+        if path not in coming and not on_hub(path) and not is_folder(path):
+            raise UserError(f"{key}={shortened(str(path))}: there is no such run or checkpoint.")
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder; a name that is too long for the file system is not."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False

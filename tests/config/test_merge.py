@@ -373,3 +373,10 @@ def test_runs_that_a_file_names_are_found_in_its_folder_wherever_it_is(
         assert (config.data.text.encoder or place).resolve() == tmp_path / "encoder"  # type: ignore[attr-defined]
         if folder == place:
             place.rename(tmp_path / "moved")
+
+
+def test_a_codec_of_a_name_that_no_file_can_have_is_read_as_no_run() -> None:
+    """Opening it is the error, as for other paths without a run."""
+    codec = resolve("image", words={"codec": "x" * 500}).config.codec
+    assert codec is not None
+    assert codec.name == "x" * 500
