@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GUIDED = {
     "guide": "A guide",
-    "negative": "A condition to guide away from",
+    "negative": "A negative condition",
     "guidance_method": "A method of guidance",
     "guidance_options": "An option of guidance",
     "guidance_interval": "An interval of guidance",

@@ -337,7 +337,7 @@ def test_dry_run_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["sample", "RUN", "--option", "eta"], "--option eta is not of the form NAME=VALUE, such as --option eta=0.5."),
         (["sample", "RUN", "--spacing", "karas"], "Unknown spacing 'karas'. Did you mean 'karras'?"),
         (["sample", "RUN", "--spacing", "karras", "--spacing-option", "roh=5"], "Did you mean 'rho'?"),
-        (["sample", "RUN", "--negative", "half=lower"], "A condition to guide away from has no effect at guidance 1."),
+        (["sample", "RUN", "--negative", "half=lower"], "A negative condition has no effect at guidance 1."),
         (["sample", "RUN", "--guidance-method", "apg"], "A method of guidance has no effect at guidance 1."),
         (["eval", "RUN", "--guidance-option", "rescale=1"], "An option of guidance has no effect at guidance 1."),
         (["sample", "RUN", "--guidance", "2", "--guidance-interval", "5"], "should be two noise levels, the lower"),

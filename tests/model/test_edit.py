@@ -102,7 +102,7 @@ def test_a_negative_condition_is_encoded_like_a_requested_one(run: Path) -> None
         ({"guidance_method": "cfg_pp"}, "Use the sampler ddim, ddpm or euler with it."),
         ({"guidance_interval": (5, 0.3)}, "interval must be a low and a higher noise level"),
         ({"guide": "worse", "guidance": 1.0}, "A guide has no effect at guidance 1."),
-        ({"negative": {"half": "lower"}, "guidance": 1.0}, "A condition to guide away from has no effect at"),
+        ({"negative": {"half": "lower"}, "guidance": 1.0}, "A negative condition has no effect at"),
         ({"guidance_method": "apg", "guidance": 1.0}, "A method of guidance has no effect at guidance 1. Set"),
         ({"guidance_options": {"rescale": 0.5}, "guidance": 1.0}, "An option of guidance has no effect at guidance 1."),
         ({"guidance_interval": (0.3, 5), "guidance": 1.0}, "An interval of guidance has no effect at guidance 1."),
@@ -351,7 +351,7 @@ def test_a_configuration_of_guidance_is_checked_before_training(
         ("sample.guidance_interval=5,1", "a low and a higher noise level"),
         ("sample={guide: nowhere, guidance: 2}", "there is no such run or checkpoint"),
         ("sample.guide=nowhere", "A guide has no effect at guidance 1."),
-        ("sample.negative={half: lower}", "A condition to guide away from has no effect at guidance 1."),
+        ("sample.negative={half: lower}", "A negative condition has no effect at guidance 1."),
         ("sample.guidance_options.rescale=abc", "sample.guidance_options.rescale='abc': should be a number."),
         ("sample.guidance_interval=500,900", "holds no noise level of this schedule"),
     ]

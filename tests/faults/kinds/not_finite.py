@@ -53,7 +53,7 @@ def spoil(place: str, value: float) -> Callable[[Training[Any]], None]:
         weight = next(p for p in training.module.parameters() if p.ndim > 1)
         found: dict[str, Tensor] = {
             "weight": weight.data,
-            "optimizer": training.optimizer.state[weight]["exp_avg"],
+            "optimizer": next(v for v in training.optimizer.state[weight].values() if v.shape == weight.shape),
             "average": next(training.ema.parameters()).data,
         }
         found[place].view(-1)[0] = value
