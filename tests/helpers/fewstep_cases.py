@@ -74,6 +74,15 @@ class Gain(nn.Module):
         return f
 
 
+class Bent(nn.Module):
+    """An arbitrary nonlinear network that depends on all of its arguments."""
+
+    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
+        assert cond is not None
+        step = torch.nan_to_num(cond[STEP], nan=-9.0)
+        return torch.tanh(2 * x + space.expand(torch.sin(log_sigma + step)))
+
+
 def network(batch: int, gain: Callable[[Tensor, Tensor], Tensor]) -> Denoiser:
     return Denoiser(Gain(batch, gain), SCHEDULE, "edm")
 

@@ -6,14 +6,12 @@ import math
 
 import pytest
 import torch
-from fewstep_cases import LOSS, SCHEDULE, SPACES, TOP, average, gradient
+from fewstep_cases import LOSS, SCHEDULE, SPACES, TOP, Bent, average, gradient
 from oracles import euclidean
-from torch import Tensor, nn
 from torch.testing import assert_close
 
-from polydiff.core.conditions import STEP, Condition
+from polydiff.core.conditions import STEP
 from polydiff.core.objective import Moment
-from polydiff.core.space import Space, State
 from polydiff.core.streams import streams
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.loss.base import Loss
@@ -36,15 +34,6 @@ def test_the_gradient_at_the_exact_mean_velocity_vanishes_with_a(space: str) -> 
         objective, lambda s, step: average(s, step) + torch.where(step.isnan(), 0.0, 0.1), SPACES[space](n), 0.999
     )
     assert bent[mask].abs().min().item() > 0.01
-
-
-class Bent(nn.Module):
-    """An arbitrary nonlinear network that depends on all of its arguments."""
-
-    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        assert cond is not None
-        step = torch.nan_to_num(cond[STEP], nan=-9.0)
-        return torch.tanh(2 * x + space.expand(torch.sin(log_sigma + step)))
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.5, 0.99])

@@ -6,16 +6,16 @@ import math
 
 import pytest
 import torch
-from fewstep_cases import LOSS, SCHEDULE, SPACES, TOP, average, gradient
+from fewstep_cases import LOSS, SCHEDULE, SPACES, TOP, Bent, average, gradient
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import euclidean
-from torch import Tensor, nn
+from torch import Tensor
 from torch.testing import assert_close
 
-from polydiff.core.conditions import STEP, Condition
+from polydiff.core.conditions import STEP
 from polydiff.core.objective import Moment
-from polydiff.core.space import Space, State
+from polydiff.core.space import State
 from polydiff.core.streams import streams
 from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.loss.base import Loss
@@ -40,15 +40,6 @@ def test_shortcut_has_no_gradient_at_the_exact_average_velocity(space: str) -> N
         objective, lambda s, step: average(s, step) + torch.where(step.isnan(), 0.01, 0.0), SPACES[space](n)
     )
     assert bool((bent[~jumps] > 0.01).all())
-
-
-class Bent(nn.Module):
-    """An arbitrary nonlinear network that depends on all of its arguments."""
-
-    def forward(self, x: State, log_sigma: Tensor, space: Space, cond: Condition | None = None) -> State:
-        assert cond is not None
-        step = torch.nan_to_num(cond[STEP], nan=-9.0)
-        return torch.tanh(2 * x + space.expand(torch.sin(log_sigma + step)))
 
 
 def test_the_goal_is_the_mean_of_two_velocities() -> None:
