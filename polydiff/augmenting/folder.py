@@ -22,7 +22,7 @@ from polydiff.gallery.journal import DRAFT, JOURNAL, Journal, Part, bytes_of, ch
 from polydiff.gallery.names import MANIFEST
 from polydiff.gallery.sets import with_conditions, write_manifest
 from polydiff.support.errors import UserError
-from polydiff.support.files import read_json, write_atomic
+from polydiff.support.files import delete, read_json, write_atomic
 
 REAL, SYNTHETIC = "real", "synthetic"
 """Beginning of the name of a file, and value of `origin` in the manifest."""
@@ -100,7 +100,7 @@ class DataFolder:
         draft = self.folder / ".manifest.tmp"
         write_manifest(draft, {**self.journal.head, **counts(self.entries())}, self.entries())
         draft.replace(self.folder / MANIFEST)
-        (self.folder / JOURNAL).unlink()
+        delete(self.folder / JOURNAL)
         shutil.rmtree(self.folder / DRAFT, ignore_errors=True)
 
     def entries(self) -> Iterator[dict[str, Any]]:

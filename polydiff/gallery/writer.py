@@ -29,7 +29,7 @@ from polydiff.gallery.sets import with_conditions, write_manifest
 from polydiff.machine.ranks import ranks
 from polydiff.support.disk import writing
 from polydiff.support.errors import UserError, check_whole
-from polydiff.support.files import write_atomic
+from polydiff.support.files import delete, write_atomic
 from polydiff.support.protocols import provides
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Writer:
         write_manifest(draft, head, (entry for part in self.journal.read() for entry in part.samples))
         draft.replace(self.folder / MANIFEST)
         for path in [self.folder / JOURNAL, *self.folder.glob(".*.part"), *self.folder.glob(".*.tmp")]:
-            path.unlink(missing_ok=True)
+            delete(path)
         shutil.rmtree(self.folder / DRAFT, ignore_errors=True)
 
     def zip(self, arrays: Mapping[str, tuple[str, list[int]]]) -> None:

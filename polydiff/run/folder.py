@@ -48,7 +48,7 @@ from polydiff.run.records import read_records
 from polydiff.support.disk import writing
 from polydiff.support.errors import UserError, as_path
 from polydiff.support.files import append, new_folder, quoted, write_atomic
-from polydiff.support.replace import DRAFT, remove_drafts, remove_folder
+from polydiff.support.replace import DRAFT, remove, remove_drafts, remove_folder
 
 LOCK = ".lock"
 PIPELINE = files.PIPELINE
@@ -212,7 +212,7 @@ class Run(ResultsFolder):
                 yield
             finally:
                 if {path.name for path in self.path.iterdir()} == {LOCK}:
-                    (self.path / LOCK).unlink()  # no run was started: leave nothing behind
+                    remove(self.path / LOCK)  # no run was started: leave nothing, but the error that ended it
 
     def open_lock(self) -> IO[bytes]:
         """Return the file whose lock a process holds while it trains, opened."""

@@ -74,6 +74,16 @@ def append(path: Path, text: str) -> None:
             raise
 
 
+def delete(path: Path) -> None:
+    """Delete a file if it exists.
+
+    Raises:
+        WriteError: It cannot be deleted (`polydiff.support.disk`).
+    """
+    with writing(path):
+        path.unlink(missing_ok=True)
+
+
 def write_cache(path: Path, data: bytes | str) -> None:
     """Write a file of the cache; warn if that is impossible, since the content can be computed again."""
     try:

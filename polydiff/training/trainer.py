@@ -28,7 +28,7 @@ from polydiff.run.reading import damaged
 from polydiff.run.snapshots import drop_snapshots
 from polydiff.stages.open import Stages, open_domain, open_stages, suited
 from polydiff.support.errors import UserError, as_mapping, as_path
-from polydiff.support.files import write_atomic
+from polydiff.support.files import delete, write_atomic
 from polydiff.support.launched import launched
 from polydiff.support.progress import announce
 from polydiff.support.yaml_text import dump_yaml
@@ -101,8 +101,8 @@ def write_beginning(session: Session, stages: Stages) -> None:
     run, settings = session.run, session.settings
     run.rewind(0)
     drop_snapshots(run.averages, 0)
-    run.goal.unlink(missing_ok=True)
-    run.after.unlink(missing_ok=True)
+    delete(run.goal)
+    delete(run.after)
     stages.save(run.path)
     write_atomic(run.input, dump_yaml(settings.user_values, {}))
     write_atomic(run.resolved, resolved_text(settings.config, settings.provenance))

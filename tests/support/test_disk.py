@@ -13,8 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from polydiff.run.folder import Run
 from polydiff.support.disk import CAUSES, WriteError, check_space, free_space, in_units, writing
-from polydiff.support.files import append, folder_atomic, write_atomic
+from polydiff.support.files import append, delete, folder_atomic, write_atomic
 
 
 def failing(number: int, filename: Path | None = None) -> OSError:
@@ -100,3 +101,32 @@ def test_a_line_is_appended_whole_or_not_at_all(tmp_path: Path) -> None:
         append(path, "b" * 900 + "\n")
     append(path, "c\n")
     assert path.read_text() == "a" * 900 + "\nc\n"
+
+
+@pytest.fixture
+def undeletable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every deletion of a file fail, as a disk does that has become read-only."""
+
+    def unlink(path: str, **kwargs: object) -> None:
+        raise failing(errno.EROFS)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+
+
+@pytest.mark.usefixtures("undeletable")
+def test_a_file_that_cannot_be_deleted_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "goal.json").write_text("{}")
+    with pytest.raises(WriteError, match=r"goal\.json cannot be written: .*read-only"):
+        delete(tmp_path / "goal.json")
+
+
+@pytest.mark.usefixtures("undeletable")
+def test_a_lock_that_cannot_be_deleted_does_not_hide_the_error_that_ended_the_run(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    with pytest.raises(WriteError, match="config"), run.locked():
+        raise WriteError("config cannot be written", failing(errno.ENOSPC))
+    assert [path.name for path in run.path.iterdir()] == [".lock"]
+
+
+def test_what_is_not_there_need_not_be_deleted(tmp_path: Path) -> None:
+    delete(tmp_path / "nothing")
