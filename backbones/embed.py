@@ -15,7 +15,8 @@ Symbols: B batch, N tokens, W width of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -128,6 +129,17 @@ class ConditionEmbedding(nn.Module):
             total = total + field(value)
         return total
 
+    def silent(self, name: str) -> dict[str, Tensor]:
+        """Return weights of the module of a condition with which all of its vectors are 0."""
+        field: Any = copy.deepcopy(self.fields[list(self.kinds).index(name)])
+        field.silence()
+        return dict(field.state_dict())
+
+
+def part_of(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+
 
 class Pool(nn.Module):
     """The mean of a sequence's given tokens as a vector, and a learned vector of a sequence without any."""
@@ -209,6 +221,26 @@ class ContextEmbedding(nn.Module):
                 return Context(functional.silu(vector))
             tokens, there, means = self.tokens(cond, len(level))
             return Context(functional.silu(vector + means), tokens, there)
+
+    def inherited(
+        self, weights: Mapping[str, Tensor], added: Collection[str], dropped: Collection[str]
+    ) -> Mapping[str, Tensor]:
+        """Return weights from those of a network with other conditions (`polydiff.contract.backbone.Inherits`).
+
+        What is added enters the vector, and what is dropped is a number, whose vector of "not given" becomes part of
+        the bias of the noise level. Weights of a network of another kind are returned as they are.
+        """
+        place, bias = "conditions.fields.{}.".format, "noise.second.bias"
+        theirs = sorted({*self.conditions.kinds}.difference(added).union(dropped))
+        nulls = [f"{place(theirs.index(name))}null" for name in dropped]
+        if not weights.keys() >= {bias, *nulls}:
+            return weights
+        parts = {name: part_of(weights, place(i)) for i, name in enumerate(theirs)}
+        parts |= {name: self.conditions.silent(name) for name in added}
+        fields = ((place(i), parts[name]) for i, name in enumerate(self.conditions.kinds))
+        others = {name: value for name, value in weights.items() if not name.startswith("conditions.fields.")}
+        others[bias] = sum((weights[null] for null in nulls), weights[bias])
+        return others | {prefix + key: value for prefix, part in fields for key, value in part.items()}
 
 
 def singles(conditions: Conditions, network: str, rows: bool = False) -> Conditions:

@@ -64,6 +64,10 @@ class ClassField(nn.Embedding):
     def __init__(self, classes: int, width: int) -> None:
         super().__init__(classes + 1, width)
 
+    def silence(self) -> None:
+        """Make all of its vectors 0."""
+        nn.init.zeros_(self.weight)
+
     def forward(self, value: Tensor) -> Tensor:
         return super().forward(value.long() + 1)
 
@@ -76,6 +80,11 @@ class RealField(nn.Module):
         self.embed = NumberEmbedding(width, shortest=0.5, longest=32.0)
         self.null = nn.Parameter(torch.randn(width))
 
+    def silence(self) -> None:
+        """Make all of its vectors 0; the first layer stays random, so that the second one has a gradient."""
+        for parameter in (*self.embed.second.parameters(), self.null):
+            nn.init.zeros_(parameter)
+
     def forward(self, value: Tensor) -> Tensor:
         # 0 replaces NaN before the network, since a NaN in the branch not taken would still make the gradient NaN
         number, there = filled(value)
@@ -87,6 +96,10 @@ class VectorField(nn.Linear):
 
     def __init__(self, n: int, width: int) -> None:
         super().__init__(n, width, bias=False)
+
+    def silence(self) -> None:
+        """Make all of its vectors 0."""
+        nn.init.zeros_(self.weight)
 
     def forward(self, value: Tensor) -> Tensor:
         return super().forward(filled(value)[0].to(self.weight.dtype))

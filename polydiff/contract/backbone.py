@@ -5,7 +5,7 @@ A backbone is found through the entry-point group `polydiff.backbones`. Its entr
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -84,6 +84,21 @@ class Attends(Protocol):
 
     def attention_map(self, *inputs: Any) -> AttentionMap:
         """Compute the weights again from the inputs of `forward`, outside of any fused kernel."""
+
+
+class Inherits(Protocol):
+    """A layer of a network, an `nn.Module`, that can begin with the weights of one with other conditions."""
+
+    def inherited(
+        self, weights: Mapping[str, Tensor], added: Collection[str], dropped: Collection[str]
+    ) -> Mapping[str, Tensor]:
+        """Return weights of this layer, by name, with which its network gives what the other network gives.
+
+        Arguments:
+            weights: Tensors of the other network's layer, by name.
+            added: Conditions that only this network has, which change nothing at first, whatever their values.
+            dropped: Conditions that only the other network has, which it takes as not given.
+        """
 
 
 class Sends(Protocol):

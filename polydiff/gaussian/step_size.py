@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from polydiff.core.conditions import STEP, Condition
@@ -68,14 +69,15 @@ class StepSize(Wrapper):
 
     @cached_property
     def sizes(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Noise levels at which the plan evaluates the network, and `log2_step` of the steps that start there."""
-        steps = evaluation_rows(self.rows)
-        return tuple(row.at for row in steps), tuple(self.log2_step(row.at, row.to) for row in steps)
-
-    def log2_step(self, at: float, to: float) -> float:
-        """Return log_2(d / T) of the step between two noise levels, or NaN if it is not above 1 / finest of the way."""
+        """Noise levels at which the plan evaluates the network, and the condition "_step" of the steps from there."""
+        at, to = torch.tensor([(row.at, row.to) for row in evaluation_rows(self.rows)], dtype=torch.float64).T
         share = (flow_time(at) - flow_time(to)) / flow_time(self.schedule.sigma_max)
-        return math.log2(share) if share * self.finest > 1 + 1e-6 else math.nan
+        return tuple(at.tolist()), tuple(step_condition(share.log2(), self.finest).tolist())
+
+
+def step_condition(log2_share: Tensor, finest: int) -> Tensor:
+    """Return the condition "_step" of steps from log_2(d / T): the same number, or NaN if d is T / finest or less."""
+    return torch.where(2**log2_share * finest > 1 + 1e-6, log2_share, math.nan)
 
 
 def flow_time(s: Number) -> Number:

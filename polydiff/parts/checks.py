@@ -9,6 +9,8 @@ import torch
 
 from polydiff.contract.backbone import check_role
 from polydiff.contract.names import check_chosen, check_options
+from polydiff.contract.sections.training import LossConfig
+from polydiff.gaussian.objective.base import OBJECTIVES
 from polydiff.parts.kernel import KernelEntry
 from polydiff.parts.schedule import LEVEL_SCHEDULES, slopes
 from polydiff.support.errors import UserError, attempt, shortened, unknown
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 def check_part_names(config: Config, entry: KernelEntry) -> None:
     """Raise UserError unless the names and options of a configuration suit a process of one part."""
+    check_absent(config)
     check_role(config.backbone.name, "denoiser", f"process={config.process}")
     check_chosen(config.model_dump(), {"schedule": LEVEL_SCHEDULES})
     check_schedule("schedule", config.schedule, config.schedule_options)
@@ -28,7 +31,6 @@ def check_part_names(config: Config, entry: KernelEntry) -> None:
     if config.sample.sampler not in entry.samplers:
         raise UserError(f"sample.sampler: {entry.samplers.unknown(config.sample.sampler)}")
     check_options("sample.options", config.sample.options, config.sample.sampler, entry.samplers)
-    check_absent(config)
 
 
 def check_interval(config: Config) -> None:
@@ -73,6 +75,7 @@ def check_unrepeated(process: str, resample: int) -> None:
 
 def check_absent(config: Config) -> None:
     """Raise UserError for features that a process of parts does not have."""
+    check_objective(config)  # first, since an objective sets other keys
     for key in ("self_condition", "step_size", "variance"):
         if getattr(config.backbone, key, False):
             raise UserError(f"backbone.{key}=true: only process=gaussian has it, not process={config.process}.")
@@ -81,3 +84,14 @@ def check_absent(config: Config) -> None:
     if config.sample.guidance_method != "cfg":
         method = shortened(config.sample.guidance_method)
         raise UserError(f"sample.guidance_method={method}: process={config.process} has cfg alone.")
+
+
+def check_objective(config: Config) -> None:
+    """Raise UserError if the objective is another one than denoising, by which processes of parts are trained."""
+    objective, usual = config.loss.objective, LossConfig().objective
+    if objective != usual:
+        check_chosen(config.model_dump(), {"loss.objective": OBJECTIVES})
+        raise UserError(
+            f"loss.objective={objective}: only process=gaussian has it. process={config.process} has {usual} alone, so "
+            "leave out loss.objective."
+        )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from polydiff.config.processes import build_denoiser, process_of
-from polydiff.contract.backbone import load_backbone_spec
+from polydiff.contract.backbone import Inherits, load_backbone_spec
 from polydiff.contract.domain import Domain
 from polydiff.contract.sections.run import Config
+from polydiff.core.conditions import STEP
 from polydiff.machine.compiler import need_compiler
 from polydiff.machine.device import pick_device
 from polydiff.machine.ranks import ranks
@@ -20,7 +21,10 @@ from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint, load_weights
 from polydiff.run.memory_check import fitting
 from polydiff.run.parents import Parent
-from polydiff.support.errors import UserError
+from polydiff.support.errors import UserError, shortened
+from polydiff.support.nested import flat
+from polydiff.support.protocols import provides
+from polydiff.support.yaml_text import one_line_yaml
 from polydiff.training.data import Split, batches, worker_count
 from polydiff.training.loop import Phase, Record, Training, fit
 from polydiff.training.processes.sharding import Sharding
@@ -56,11 +60,6 @@ def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpo
         raise UserError(
             f"{parent} predicts {target}, so its weights do not fit target={config.target}. Set target={target}."
         )
-    if config.backbone.step_size and not parent.config.get("backbone", {}).get("step_size"):
-        raise UserError(
-            f"{parent} was trained without backbone.step_size, which loss.objective={config.loss.objective} needs. "
-            "Such a run is tuned by loss.objective=ect; leave out train.init to train from scratch."
-        )
     return Checkpoint.load(parent.checkpoint)
 
 
@@ -75,12 +74,21 @@ def check_same_stages(parent: Parent, parents: Mapping[str, Parent]) -> None:
             raise UserError(f"{parent} was trained on other embeddings: its {key} is not that of this run.")
 
 
-def begin(config: Config, domain: Domain, weights: Mapping[str, Tensor] | None = None) -> Training[Any]:
-    """Return the training of a configuration before its first step, with initial weights or from scratch."""
+def begin(config: Config, domain: Domain, source: Checkpoint | None = None) -> Training[Any]:
+    """Return the training of a configuration before its first step, with initial weights or from scratch.
+
+    Arguments:
+        config: The configuration.
+        domain: Its domain.
+        source: The checkpoint that `train.init` names; None: from scratch.
+
+    Raises:
+        UserError: The weights of the checkpoint do not fit.
+    """
     with fitting(config):
         denoiser = build_denoiser(config, domain, pick_device(config.device))
-    if weights is not None:
-        load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
+    if source is not None:
+        load_initial(denoiser, source, config)
     sharding, widths = sharding_of(config), SIGMAS if config.train.ema_snapshots else ()
     if config.train.compile and not sharding:
         denoiser.compile()
@@ -95,6 +103,50 @@ def sharding_of(config: Config) -> Sharding | None:
     if config.train.compile and pick_device(config.device).type == "cpu":
         need_compiler()
     return Sharding(load_backbone_spec(config.backbone.name).units, world, config.train.compile)
+
+
+def load_initial(denoiser: nn.Module, source: Checkpoint, config: Config) -> None:
+    """Put the averaged weights of another run into an untrained denoiser.
+
+    One of the two networks may lack the condition "_step", the size of a step. A network that gains it begins with what
+    the other one gives, at any step size; one that loses it, with what the other one gives without a step size.
+
+    Raises:
+        UserError: They differ in something else.
+    """
+    before = source.state["config"]
+    ours, theirs = optional_conditions(config.backbone.model_dump()), optional_conditions(before.get("backbone", {}))
+    weights = inherited(denoiser, source.ema, ours - theirs, theirs - ours) if ours != theirs else source.ema
+    try:
+        load_weights(denoiser, initial_weights(weights, denoiser.state_dict()), f"train.init={config.train.init}")
+    except UserError as error:
+        raise UserError(f"{error}{differences(before, config)}") from error
+
+
+def optional_conditions(backbone: Mapping[str, Any]) -> set[str]:
+    """Return the conditions of a network, by its section `backbone`, that weights from another run need not have."""
+    return {STEP} if backbone.get("step_size") else set()
+
+
+def inherited(
+    network: nn.Module, weights: Mapping[str, Tensor], added: Collection[str], dropped: Collection[str]
+) -> dict[str, Tensor]:
+    """Return the weights of another network for one with other conditions (`polydiff.contract.backbone.Inherits`)."""
+    found = dict(weights)
+    for name, layer in network.named_modules():
+        if provides(layer, Inherits):
+            own = {key: found.pop(key) for key in weights if key.startswith(f"{name}.")}
+            begun = layer.inherited({key.removeprefix(f"{name}."): own[key] for key in own}, added, dropped)
+            found |= {f"{name}.{key}": value for key, value in begun.items()}
+    return found
+
+
+def differences(before: Mapping[str, Any], config: Config) -> str:
+    """Return a sentence with the settings of network, data and task in which another run differs; "" if in none."""
+    then, now = flat(before), flat(config.model_dump(mode="json"))
+    of_network = [key for key in then if key.partition(".")[0] in ("backbone", "data", "task")]
+    different = [f"{key}={one_line_yaml(then[key])}" for key in of_network if key in now and now[key] != then[key]]
+    return f" That run has {shortened(', '.join(different))}." if different else ""
 
 
 def initial_weights(weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -80,7 +80,7 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         if text := suited_in_words(settings):
             announce(text)
         check_batch(settings.config, domain)
-        training = begin(settings.config, domain, source.ema if source else None)
+        training = begin(settings.config, domain, source)
         if together.first:
             check_room(run, training, settings.config.train)
         advise(training, settings.config.train.steps)

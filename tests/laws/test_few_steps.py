@@ -234,7 +234,7 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
     plan = tuned.plan()
     assert (plan.sampler, plan.steps, plan.spacing, plan.guidance) == ("consistency", 2, "flow", 1)
     assert dict(tuned.domain.statistics) == source.state["statistics"]
-    first = begin(tuned.config, tuned.domain, weights_of_init(tuned.config))
+    first = begin(tuned.config, tuned.domain, init_of(tuned.config))
     begun = first.module.state_dict()
     assert all(torch.equal(value, source.ema[name]) for name, value in begun.items())
     assert {name.partition(".")[0] for name in source.ema.keys() - begun.keys()} == {"aids"}
@@ -242,16 +242,27 @@ def test_a_run_is_tuned_into_a_consistency_model(tmp_path: Path) -> None:
         tiny("image", tmp_path / "other", **{"train.init": teacher})
 
 
-def test_networks_with_step_sizes_do_not_start_from_one_without(tmp_path: Path) -> None:
-    teacher = tiny("image", tmp_path / "teacher", **{"train.steps": 1})
-    with pytest.raises(UserError, match=r"without backbone.step_size, which loss.objective=mean_flow needs.*=ect"):
-        tiny("image", tmp_path / "tuned", **{"loss.objective": "mean_flow", "train.init": teacher})
+def test_step_sizes_come_and_go_with_the_objective(tmp_path: Path) -> None:
+    """From denoising to jumps and back: each run begins with what its parent gives without a step size."""
+    runs: list[Path] = []
+    for name, objective in enumerate(("denoising", "mean_flow", "shortcut", "denoising", "shortcut", "ect")):
+        init = {"train.init": runs[-1]} if runs else {}
+        runs.append(tiny("image", tmp_path / str(name), **{"loss.objective": objective, "train.steps": 2}, **init))
+    for before, after in pairwise(runs):
+        parent, child = Model.load(before), Model.load(after)
+        begun = begin(child.config, child.domain, init_of(child.config)).module.eval()
+        x, space, cond = child.domain.batch("test", range(3), streams(0, "batch", range(3)))
+        sigma, sized = torch.tensor([0.1, 1.0, 9.0]), child.config.backbone.step_size
+        assert_close(begun(x, sigma, space, cond), parent.denoiser(x, sigma, space, cond), rtol=1e-5, atol=1e-5)
+        if sized and not parent.config.backbone.step_size:
+            step = {**(cond or {}), STEP: torch.tensor([0.0, -2.0, math.nan])}
+            assert torch.equal(begun(x, sigma, space, step), parent.denoiser(x, sigma, space, cond))
 
 
-def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
+def init_of(config: Config) -> Checkpoint:
     checkpoint = initial_checkpoint(config, open_parents(config))
     assert checkpoint is not None
-    return checkpoint.ema
+    return checkpoint
 
 
 @pytest.mark.parametrize(
@@ -264,7 +275,11 @@ def weights_of_init(config: Config) -> Mapping[str, torch.Tensor]:
         ),
         (
             {"backbone.blocks": 2},
-            r"train.init=.* does not fit the network .*: \d+ tensors? (is|are) missing, such as backbone",
+            r"train.init=.* does not fit the network .*: \d+ tensors? (is|are) missing, .* run has backbone.blocks=1\.",
+        ),
+        (
+            {"loss.objective": "denoising", "backbone.self_condition": True},
+            r"another shape, such as backbone\.stem\.weight\. .* That run has .*backbone\.self_condition=false\.",
         ),
     ],
 )
@@ -286,7 +301,7 @@ def test_weights_go_from_any_schedule_to_any(tmp_path: Path) -> None:
     states = {name: Checkpoint.load(latest(Run(path).checkpoints)) for name, path in runs.items()}
     for before, after in pairwise(runs):
         model = Model.load(runs[after])
-        begun = begin(model.config, model.domain, weights_of_init(model.config)).module.state_dict()
+        begun = begin(model.config, model.domain, init_of(model.config)).module.state_dict()
         source = states[before].ema
         assert all(torch.equal(begun[name], source[name]) for name in source.keys() & begun.keys())
         path = {name for name in begun if name.startswith("schedule.")}

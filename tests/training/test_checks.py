@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from settings_cases import resolve_words
 
+from polydiff.config.merge import resolve
 from polydiff.support.errors import UserError
 from polydiff.training.checks import check_config
 
@@ -31,3 +32,23 @@ def test_names_are_checked_before_any_work(word: str, said: str) -> None:
     with pytest.raises(UserError) as error:
         check_config(resolve_words(word).config)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("objective", ["ect", "shortcut", "mean_flow", "hybrid", "vlb"])
+@pytest.mark.parametrize(
+    ("domain", "process", "words"),
+    [("image", "masked", {"process": "masked"}), ("molecule", "joint", {"data.bonds": "true"})],
+)
+def test_objectives_of_gaussian_diffusion_name_the_process_that_lacks_them(
+    domain: str, process: str, words: dict[str, str], objective: str
+) -> None:
+    said = f"loss.objective={objective}: only process=gaussian has it. process={process} .* leave out loss.objective"
+    config = resolve(domain, words={**words, "loss.objective": objective}).config
+    with pytest.raises(UserError, match=said):
+        check_config(config)
+    check_config(resolve(domain, words=words).config)
+
+
+def test_an_unknown_objective_of_another_process_is_unknown() -> None:
+    with pytest.raises(UserError, match=r"Unknown objective .mean_flw.\. Did you mean .mean_flow."):
+        check_config(resolve("image", words={"process": "masked", "loss.objective": "mean_flw"}).config)

@@ -131,10 +131,6 @@ class Jumping(DenoisingObjective):
         phase = (step + 1) * GOLDEN % 1
         return (torch.arange(first, first + n, dtype=torch.float64) * self.share + phase) % 1 < self.share
 
-    def log2_step(self, log2_share: Tensor) -> Tensor:
-        """Return the condition "_step" of steps of size h from log_2(h / T): NaN if h / T is 1 / finest or less."""
-        return torch.where(2**log2_share * self.finest > 1 + 1e-6, log2_share, math.nan)
-
     def __call__(
         self, module: Denoiser, batch: Batch, u: Tensor, generators: Sequence[torch.Generator], moment: Moment
     ) -> Outcome:

@@ -34,7 +34,7 @@ from polydiff.gaussian.forward import noisy_state
 from polydiff.gaussian.objective.base import OBJECTIVES
 from polydiff.gaussian.objective.jumps import GOLDEN, Jump, Jumping
 from polydiff.gaussian.schedule.base import Schedule
-from polydiff.gaussian.step_size import flow_time, noise_level
+from polydiff.gaussian.step_size import flow_time, noise_level, step_condition
 
 
 @OBJECTIVES.register("mean_flow")
@@ -84,7 +84,8 @@ class MeanFlow(Jumping):
         a = self.part(moment)
         before = jump.t - a * jump.size
         rest = math.log2(1 - a) - jump.level
-        s, share, step = (c.to(x_0) for c in (noise_level(before), (1 - a) * jump.t / before, self.log2_step(rest)))
+        step = step_condition(rest, self.finest).to(x_0)
+        s, share = (c.to(x_0) for c in (noise_level(before), (1 - a) * jump.t / before))
         with torch.no_grad(), torch.random.fork_rng([x_0.device] if x_0.is_cuda else []):
             d = module(noisy_state(x_0, space.expand(s), eps), s, space, {**(cond or {}), STEP: step})
         # `fork_rng` restores the generator's state, so dropout draws the same mask for both evaluations

@@ -22,7 +22,7 @@ from polydiff.gaussian.denoise import Denoiser
 from polydiff.gaussian.forward import noisy_state
 from polydiff.gaussian.objective.base import OBJECTIVES
 from polydiff.gaussian.objective.jumps import Jump, Jumping
-from polydiff.gaussian.step_size import noise_level
+from polydiff.gaussian.step_size import noise_level, step_condition
 
 
 @OBJECTIVES.register("shortcut")
@@ -45,7 +45,7 @@ class Shortcut(Jumping):
     ) -> State:
         t, d = jump.t, jump.size / 2
         s0, s1, share = (c.to(x_0) for c in (noise_level(t), noise_level(t - d), (t - 2 * d) / (2 * (t - d))))
-        half_step = {**(cond or {}), STEP: self.log2_step(-jump.level - 1).to(x_0)}
+        half_step = {**(cond or {}), STEP: step_condition(-jump.level - 1, self.finest).to(x_0)}
         x = noisy_state(x_0, space.expand(s0), eps)
         first = moment.ema(x, s0, space, half_step)
         second = moment.ema(first + space.expand(s1 / s0) * (x - first), s1, space, half_step)

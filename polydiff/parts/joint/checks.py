@@ -45,6 +45,7 @@ def check_joint(config: Config) -> None:
     for name in others:
         if config.parts[name].process == GAUSSIAN:
             raise UserError(f"parts.{name}.process=gaussian: only the first part, {first}, may be gaussian.")
+    check_absent(config)
     own, changed = divided(config)
     for name, part in config.parts.items():
         if part.process != GAUSSIAN:
@@ -58,7 +59,6 @@ def check_joint(config: Config) -> None:
         raise UserError(
             f"sample.options.{next(iter(own))}: name the part that it is for, such as {first}.{next(iter(own))}."
         )
-    check_absent(config)
     check_coupling(config)
 
 
@@ -83,8 +83,6 @@ def check_gaussian(config: Config) -> None:
     """Raise UserError unless the keys of the Gaussian part suit it."""
     check_names(config)
     loss = config.loss
-    if loss.objective != "denoising":
-        raise UserError(f"loss.objective={loss.objective}: process=joint has denoising alone.")
     objective = build_objective(config)
     if objective.trains_schedule or objective.loss.state():
         raise UserError(
