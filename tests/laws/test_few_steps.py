@@ -394,13 +394,14 @@ def test_objectives_that_cannot_work_raise_an_error(words: dict[str, str], messa
 def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page_commands = commands("docs/few_step.md")
-    assert [words[0] for words in page_commands] == ["train", "train", "sample", "train", "sample", "sample"]
+    assert [words[0] for words in page_commands] == ["train", "train", "sample", "train", "sample", "sample", "train"]
     for words in page_commands:
         few = [*FEW_WORDS[:-1], "0", "train.sample_every=100"] if words[0] == "train" else []
         few = [word for word in few if not word.startswith("sample.")]
         assert main([*("2" if word == "16" else word for word in words), *few]) == 0, words
     assert Model.load("runs/image-002").config.loss.objective == "ect"
     assert Model.load("runs/image-003").plan().sampler == "shortcut"
+    assert Model.load("runs/image-004").config.loss.objective == "mean_flow"
 
 
 def test_the_python_of_the_page_trains_and_samples() -> None:
