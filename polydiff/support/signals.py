@@ -43,6 +43,11 @@ def is_free(handler: Any) -> bool:
     return handler is signal.SIG_DFL or getattr(handler, "__module__", "") == __name__
 
 
+def stop_by(number: int) -> KeyboardInterrupt:
+    """Return the exception of a stop that a signal requests."""
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+
+
 def exit_code(error: KeyboardInterrupt) -> int:
     """Return the exit code of a program that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
@@ -98,13 +103,11 @@ class Interrupts:
     """Turn the first Ctrl-C, SIGTERM or its like into a request to stop after the step; a second one stops at once.
 
     Attributes:
-        requested: Whether a stop is requested.
-        error: The exception of this stop.
+        number: The signal; 0: none.
     """
 
     def __init__(self) -> None:
-        self.requested = False
-        self.error = KeyboardInterrupt()
+        self.number = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -117,7 +120,11 @@ class Interrupts:
             if handler is not None:  # None: it was not set from Python
                 signal.signal(number, handler)
 
+    @property
+    def requested(self) -> bool:
+        """Whether a stop is requested."""
+        return bool(self.number)
+
     def _request(self, number: int, frame: object) -> None:
-        self.requested = True
-        self.error = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
+        self.number = number
         self.__exit__()

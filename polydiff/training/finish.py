@@ -14,7 +14,7 @@ from polydiff.run.goal import write_evaluated_after
 from polydiff.run.loss_by_level import Gathered
 from polydiff.support.disk import WriteError
 from polydiff.support.errors import NonFiniteError, UserError
-from polydiff.support.signals import Interrupts
+from polydiff.support.signals import Interrupts, stop_by
 from polydiff.tracking.session import Trackers, tracked
 from polydiff.training.duration.pace import Pace
 from polydiff.training.duration.progress import Progress, TrainingProgress
@@ -66,9 +66,10 @@ def finish(session: Session, progress: Progress | None = None) -> Path:
             if progress:
                 progress(record, session.seconds)
             if session.ranks.any(interrupts.requested):
+                number = max(session.ranks.collect(interrupts.number))  # all end with one exit code, whoever got it
                 session.checkpoint_if_new()
                 session.ranks.wait_for_first()  # a process that ends earlier would end it, too
-                raise interrupts.error
+                raise stop_by(number)
     return run.path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch._dynamo.utils import counters
 from polydiff.cli import main
 from polydiff.machine.ranks import joined, ranks
 from polydiff.run.folder import steps_saved
+from polydiff.support.signals import exit_code
 from polydiff.training.trainer import resume, train
 
 
@@ -31,6 +33,17 @@ def train_until(run: Path, domain: str, keys: dict[str, Any], step: int) -> None
             resume(run, progress=stop_at(step))
         else:
             train(domain, run, overrides=keys, progress=stop_at(step))
+
+
+def train_until_one_is_terminated(run: Path, domain: str, keys: dict[str, Any], step: int) -> int:
+    """Train a run until the last process receives SIGTERM after a step; return the exit code of this process."""
+    with joined(60):
+        last = ranks().rank == ranks().world - 1
+        try:
+            train(domain, run, overrides=keys, progress=stop_at(step, signal.SIGTERM) if last else False)
+        except KeyboardInterrupt as error:
+            return exit_code(error)
+        return 0
 
 
 def command(words: list[str]) -> int:

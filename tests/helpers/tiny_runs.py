@@ -54,11 +54,11 @@ def assert_alike(run: Path, other: Path) -> None:
         torch.testing.assert_close(value, theirs[name], rtol=1e-3, atol=3e-5, msg=lambda text, n=name: f"{n}: {text}")
 
 
-def stop_at(step: int) -> Any:
-    """Send this process the signal of Ctrl-C after a step."""
+def stop_at(step: int, number: int = signal.SIGINT) -> Any:
+    """Send this process a signal, by default that of Ctrl-C, after a step."""
 
     def progress(record: Record, seconds: float) -> None:
         if record.step == step:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     return progress

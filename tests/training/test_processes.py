@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process_jobs import resume_in, train_all, train_traced
+from process_jobs import resume_in, train_all, train_traced, train_until_one_is_terminated
 from stage_cases import CODEC, SHAPES_PAIR
 from tiny_runs import SMALL_NETS, TINY, assert_alike
 from together import together
 
 from polydiff.run.checkpoint import latest
-from polydiff.run.folder import Run
+from polydiff.run.folder import Run, steps_saved
 from polydiff.support.errors import UserError
 from polydiff.training.trainer import train
 
@@ -70,6 +70,12 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_train_as_one(alone: Path, pairs: Path, name: str) -> None:
     assert_alike(alone / name, pairs / name)
+
+
+def test_a_signal_to_one_process_gives_all_its_exit_code(tmp_path: Path) -> None:
+    domain, keys = CASES["image"]
+    assert together(2, train_until_one_is_terminated, tmp_path / "run", domain, keys, 2) == [143, 143]
+    assert steps_saved(Run(tmp_path / "run").checkpoints) == [2]
 
 
 @pytest.fixture(scope="module")
