@@ -16,7 +16,7 @@ import numpy as np
 from polydiff.contract.data.columns import EMBEDDING
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.splits import NAMES, outside_of, split_folders
+from polydiff.contract.data.splits import outside_of, split_folders, stated_split
 from polydiff.contract.data.tables import (
     TABLES,
     check_cells,
@@ -143,11 +143,11 @@ def tree(root: Path, aside: Quarantine, rules: int = 2) -> list[Entry]:
         if side:
             folder, slash, _ = rest.partition("/")
         try:
-            columns = ({"label": folder} if slash else {}) | beside(path)
+            stated, columns = stated_split(({"label": folder} if slash else {}) | beside(path))
         except (OSError, ValueError) as error:
             exclude_unlisted(aside, {name: f"its {path.stem}.json cannot be read: {error}"})
             continue
-        entries.append(Entry(name, Place(path), columns, lists.get(name, "train" if lists else side)))
+        entries.append(Entry(name, Place(path), columns, stated or lists.get(name, "train" if lists else side)))
     if outside:
         aside.found, aside.left_out = aside.found + outside, aside.left_out + outside
         aside.notes["outside"] = outside_of(folders, outside)
@@ -231,16 +231,14 @@ def entry_of(row: Mapping[str, Any], table: Path) -> Entry:
     if not isinstance(given.get("path"), str):
         raise ValueError("it has no `path`")
     start, end = (seconds(name, given.get(name)) for name in ("start", "end"))
-    split = str(given.get("split", "")).strip().lower()
-    if split and split not in NAMES:
-        raise ValueError(f"split={split} is not one of {', '.join(NAMES)}")
+    split, given = stated_split(given)
     part = f" {start or 0:g}:{'' if end is None else f'{end:g}'} s" if start or end is not None else ""
-    columns = {name: value for name, value in given.items() if name not in ("path", "start", "end", "split")}
+    columns = {name: value for name, value in given.items() if name not in ("path", "start", "end")}
     return Entry(
         f"{given['path']}{part}",
         Place(table.parent / given["path"]),
         {name: stored(value, table.parent) for name, value in columns.items()},
-        NAMES.get(split, ""),
+        split,
         start or 0.0,
         end,
     )
@@ -297,4 +295,12 @@ def archive(path: Path, root: Path, aside: Quarantine) -> list[Entry]:
     found, torn = examples_of(path, path.relative_to(root).as_posix(), SUFFIXES, ignored)
     exclude_unlisted(aside, torn)
     ignore(aside, ignored)
-    return [Entry(*member) for member in found]
+    entries: list[Entry] = []
+    for name, place, columns in found:
+        try:
+            split, others = stated_split(columns)
+        except ValueError as error:
+            exclude_unlisted(aside, {name: str(error)})
+            continue
+        entries.append(Entry(name, place, others, split))
+    return entries

@@ -27,7 +27,7 @@ WIDTH = 6
 
 Read = tuple[Tensor, Facts]
 """An image, uint8 (C, H, W), and the facts of its file."""
-Layouts = Callable[[Path, Sequence[str], ImageData, Mapping[str, str]], Layout]
+Layouts = Callable[[Path, Sequence[str], ImageData, Mapping[str, str], Mapping[str, str]], Layout]
 """Returns the splits and classes of images; arguments as `layout_of`."""
 
 
@@ -60,7 +60,7 @@ def assemble(
         warnings.warn(f"{quarantine.text()}\nThey are excluded.", stacklevel=3)
     read = {name: store.entries[name] for name in columns if name not in quarantine.reasons}
     labels = {name: str(columns[name][LABEL]) for name in read if LABEL in columns[name]}
-    layout = layouts(data.path, list(read), data, labels)
+    layout = layouts(data.path, list(read), data, labels, listing.stated)
     used = {name: entry.digest for name, entry in read.items() if name not in layout.left_out}
     sides = split(used, layout, listing.stated, data, quarantine)
     leave_out(sides, layout, data)

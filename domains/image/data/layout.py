@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from polydiff.contract.data.splits import TRAIN, split_folders
+from polydiff.contract.data.splits import TRAIN, obeyed, split_folders
 from polydiff.domains.image.config import ImageData
 from polydiff.support.errors import UserError
 
@@ -42,7 +42,9 @@ class Layout:
         return {name: i for i, name in enumerate(self.names)}
 
 
-def layout_of(root: Path, names: Sequence[str], data: ImageData, labels: Mapping[str, str]) -> Layout:
+def layout_of(
+    root: Path, names: Sequence[str], data: ImageData, labels: Mapping[str, str], stated: Mapping[str, str]
+) -> Layout:
     """Return which folders are splits and which are classes.
 
     Arguments:
@@ -50,6 +52,7 @@ def layout_of(root: Path, names: Sequence[str], data: ImageData, labels: Mapping
         names: Names of the files.
         data: Gives `labels`, `merge` and `rules`.
         labels: Name of a file -> its class by a table; this precedes its folder.
+        stated: Name of a file -> its split by a table; this precedes its folder.
 
     Raises:
         UserError: Files without a class lie beside those that data.labels=folders requires, or a class is not in
@@ -59,8 +62,8 @@ def layout_of(root: Path, names: Sequence[str], data: ImageData, labels: Mapping
     left_out = frozenset(name for name in names if splits and top_of(name) not in splits)
     used = [name for name in names if name not in left_out]
     classes = {name: labels.get(name) or class_of(name, splits) for name in names}
-    trained = [name for name in used if data.merge or splits.get(top_of(name), TRAIN) == TRAIN]
-    found = class_names(root, trained, data.labels, classes)
+    sides = {name: stated.get(name) or splits.get(top_of(name), "") for name in used}
+    found = class_names(root, trainable(sides, data), data.labels, classes)
     check_trained(root, (classes[name] for name in used) if found else (), found)
     return Layout(splits, found, classes, left_out)
 
@@ -70,8 +73,8 @@ def labelled_layout(
     names: Sequence[str],
     data: ImageData,
     labels: Mapping[str, str],
-    order: Sequence[str],
     stated: Mapping[str, str],
+    order: Sequence[str],
 ) -> Layout:
     """Return the classes of images whose labels the data set states; their names mean neither splits nor classes.
 
@@ -80,20 +83,30 @@ def labelled_layout(
         names: Names of the images.
         data: Gives `labels` and `merge`.
         labels: Name of an image -> its class; images without a class are missing.
-        order: Names of the classes by number, which is the order of a run's classes.
         stated: Name of an image -> its split, where the data set states one.
+        order: Names of the classes by number, which is the order of a run's classes.
 
     Raises:
         UserError: A class is not in training.
     """
     classes = {name: labels.get(name, "") for name in names}
-    sides = set(stated.values())
-    trained = {classes[name] for name in names if data.merge or len(sides) < 2 or stated.get(name, TRAIN) == TRAIN}
+    trained = {classes[name] for name in trainable({name: stated.get(name, "") for name in names}, data)}
     found = () if data.labels == "none" else tuple(name for name in order if name in trained)
     if len(found) < 2:
         return Layout({}, (), classes, frozenset())
     check_trained(root, classes.values(), found)
     return Layout({}, found, classes, frozenset())
+
+
+def trainable(sides: Mapping[str, str], data: ImageData) -> list[str]:
+    """Return the names of images that may be trained on: all without a stated split that holds them out.
+
+    Arguments:
+        sides: Name of an image -> its stated split, "" if none.
+        data: Gives `merge`.
+    """
+    given = obeyed(list(sides.values()))
+    return [name for name, side in zip(sides, given, strict=True) if data.merge or side in ("", TRAIN)]
 
 
 def check_trained(root: Path, classes: Iterable[str], trained: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from polydiff.contract.data.columns import EMBEDDING
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.splits import NAMES
+from polydiff.contract.data.splits import stated_split
 from polydiff.contract.data.tables import TABLES, check_cells, filled, lists_files, mapping, named_path, rows_of
 from polydiff.contract.data.webdataset import examples_of
 from polydiff.contract.text.columns import TEXT
@@ -38,7 +38,7 @@ class Listing:
     Arguments:
         places: Name -> where the bytes are.
         columns: Name -> metadata by column.
-        stated: Name -> the split that a table states.
+        stated: Name -> the split that its columns or the data set state.
     """
 
     places: dict[str, Place] = field(default_factory=dict)
@@ -46,10 +46,11 @@ class Listing:
     stated: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, place: Place, columns: Mapping[str, Any], split: str = "") -> None:
-        """Add an image."""
-        self.places[name], self.columns[name] = place, dict(columns)
-        if split:
-            self.stated[name] = split
+        """Add an image, whose column `split` precedes `split`; raise ValueError if the column names no split."""
+        stated, others = stated_split(columns)
+        self.places[name], self.columns[name] = place, others
+        if stated or split:
+            self.stated[name] = stated or split
 
 
 def list_images(path: Path, quarantine: Quarantine, suffixes: Collection[str], described: bool = True) -> Listing:
@@ -136,11 +137,12 @@ def add_table(listing: Listing, table: Path, root: Path, quarantine: Quarantine,
         quarantine.rows += not only_listed
         line = f"{table.relative_to(root).as_posix()}, line {number}"
         try:
-            name, columns, split = described_by(mapping(row) if isinstance(row, str) else row, table, root)
+            name, columns = described_by(mapping(row) if isinstance(row, str) else row, table, root)
             if name in seen:
                 raise ValueError(f"{name} is already listed in an earlier line")
             if not only_listed and name not in listing.places:
                 raise ValueError(f"there is no image {name}" + ("" if name not in quarantine.reasons else " to read"))
+            listing.add(name, Place(root / name), listing.columns.get(name, {}) | columns)
         except ValueError as error:
             if only_listed:
                 quarantine.found += quarantine.exclude(line, str(error))
@@ -148,25 +150,21 @@ def add_table(listing: Listing, table: Path, root: Path, quarantine: Quarantine,
                 quarantine.bad_rows[line] = " ".join(str(error).split())
             continue
         seen.add(name)
-        listing.add(name, Place(root / name), listing.columns.get(name, {}) | columns, split)
 
 
-def described_by(row: Mapping[str, Any], table: Path, root: Path) -> tuple[str, dict[str, Any], str]:
-    """Return name, columns and split of a row; raise ValueError if the row is invalid."""
+def described_by(row: Mapping[str, Any], table: Path, root: Path) -> tuple[str, dict[str, Any]]:
+    """Return name and columns of a row; raise ValueError if the row is invalid."""
     given = named_path(filled(row))
     check_cells(given, table)
     if not isinstance(given.get("path"), str):
         raise ValueError("it names no file (file_name)")
-    split = str(given.get("split", "")).strip().lower()
-    if split and split not in NAMES:
-        raise ValueError(f"split={split} is not one of {', '.join(NAMES)}")
     path = Path(os.path.normpath(table.parent / given["path"]))
     try:
         name = path.relative_to(root).as_posix()
     except ValueError:
         raise ValueError(f"{given['path']} lies outside of {root}") from None
-    columns = {key: value for key, value in given.items() if key not in ("path", "split")}
-    return name, {key: stored(value, table.parent) for key, value in columns.items()}, NAMES.get(split, "")
+    columns = {key: value for key, value in given.items() if key != "path"}
+    return name, {key: stored(value, table.parent) for key, value in columns.items()}
 
 
 def stored(value: Any, folder: Path) -> Any:
@@ -186,8 +184,11 @@ def read_beside(listing: Listing, name: str, quarantine: Quarantine) -> list[Pat
     for one in (path.with_suffix(suffix) for suffix in (".txt", ".json", ".npy")):
         try:
             if one.is_file() and (columns := columns_of(one)):
+                split, columns = stated_split(columns)
                 own |= columns
                 read.append(one)
+                if split:
+                    listing.stated.setdefault(name, split)  # a table precedes it, as with other columns
         except (OSError, ValueError) as error:
             quarantine.exclude(name, f"its {one.name} cannot be read: {error}")
     listing.columns[name] = filled(own) | listing.columns[name]
@@ -228,7 +229,10 @@ def archives(shards: list[Path], root: Path, quarantine: Quarantine, suffixes: C
         for name, reason in torn.items():
             quarantine.exclude(name, reason)
         for name, place, columns in found:
-            listing.add(name, place, columns)
+            try:
+                listing.add(name, place, columns)
+            except ValueError as error:
+                quarantine.exclude(name, str(error))
     if path.is_dir():
         files_under(root, {".tar"}, ignored=ignored)
     quarantine.ignored = dict((+ignored).most_common())

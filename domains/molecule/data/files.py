@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from polydiff.contract.data.splits import folder_at_top, split_folders
+from polydiff.contract.data.splits import SPLIT, folder_at_top, split_folders, stated_split
 from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.data.formats.frames import pairs
 from polydiff.domains.molecule.data.formats.tables import json_items, smi_items, table_items
 from polydiff.domains.molecule.data.formats.text_files import check_length, column_name, kind_of, lines_of
 from polydiff.domains.molecule.data.further import further_files
@@ -131,7 +132,19 @@ def items(files: Sequence[Path], root: Path, data: MoleculeData) -> Iterator[Ite
         own = f"{path.relative_to(root).as_posix()}, " if len(files) > 1 else ""
         with readable(path):
             for item in READERS[kind_of(path)](path, data):
-                yield item._replace(name=own + item.name, stated=splits.get(path, ""))
+                yield divided_item(item, splits.get(path, ""))._replace(name=own + item.name)
+
+
+def divided_item(item: Item, folder: str) -> Item:
+    """Return an item with the split that its column `split` states, else that of its folder; without that column.
+
+    An item whose column names no split is rejected.
+    """
+    try:
+        (split, columns), (words, texts) = stated_split(item.columns), stated_split(item.texts)
+    except ValueError as error:
+        return item._replace(kind="rejected", text=str(error))
+    return item._replace(columns=columns, texts=texts, stated=words or split or folder)
 
 
 @contextmanager
@@ -248,12 +261,13 @@ def xyz_items(path: Path, _: MoleculeData) -> Iterator[Item]:
 def frame(number: int, lines: Sequence[str]) -> Item:
     """Return the item of one frame: number of atoms, comment, lines of atoms.
 
-    Numbers in the comment are columns, and quoted values are columns of text.
+    Numbers in the comment are columns, quoted values are columns of text, and split=test states the split.
     """
     count, comment, *atoms = [line.rstrip("\r\n") for line in (*lines, "")]
     text = "\n".join([count, comment, *(line for line in atoms if line.strip())])
     quoted = {name: one or other for name, one, other in QUOTED.findall(comment) if name.lower() not in OF_CELLS}
-    return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(comment)), texts=quoted)
+    named = {name: value for name, value in pairs(comment).items() if name.lower() == SPLIT}
+    return Item(f"frame {number}", "atoms", text, dict(COMMENT.findall(comment)), texts=quoted | named)
 
 
 READERS = {

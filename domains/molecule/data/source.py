@@ -66,8 +66,7 @@ def source_of(data: MoleculeData) -> Source:
     check_text(files)
     names = [f"{path.relative_to(root).as_posix()} {kind_of(path)}" for path in files]
     key = {"files": digest_of(files), "names": digest("\n".join(names).encode()), "column": data.column}
-    if splits_of(files, root):
-        key["splits"] = "by folders"
+    key["splits"] = "by the column split, then by folders" if splits_of(files, root) else "by the column split"
     return Source(str(data.path), key, lambda: items(files, root, data), count_items(files))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from polydiff.contract.data.columns import LABEL
 from polydiff.contract.data.quarantine import Quarantine
-from polydiff.contract.data.splits import NAMES, folder_at_top, outside_of, split_folders
+from polydiff.contract.data.splits import folder_at_top, outside_of, split_folders, stated_split
 from polydiff.domains.sequence.alphabet import spell
 from polydiff.domains.sequence.config import SequenceData
 from polydiff.domains.sequence.data.formats import READERS, Entry, reader_of
@@ -15,9 +15,6 @@ from polydiff.domains.sequence.data.source import Source
 from polydiff.domains.sequence.data.texts import Listed, divided
 from polydiff.support.errors import UserError
 from polydiff.support.files import files_under
-
-SPLIT = "split"
-"""Column that states the split of a text."""
 
 
 def own_texts(data: SequenceData) -> Source:
@@ -61,10 +58,10 @@ def usable(data: SequenceData, quarantine: Quarantine) -> Iterator[Listed]:
     for file in files:
         own = f"{file.relative_to(data.path).as_posix()}, " if file != data.path else ""
         label = {LABEL: file.stem} if len(files) > 1 else {}
-        for entry in map(with_known_split, reader_of(file)(file, data.column)):
+        for entry, split in map(divided_entry, reader_of(file)(file, data.column)):
             quarantine.found += 1
             spelled, name = spell(entry.text, data.tokens), own + entry.place
-            stated = NAMES.get(split_in(entry), "") or folders.get(folder_at_top(file, data.path), "")
+            stated = split or folders.get(folder_at_top(file, data.path), "")
             if folders and not stated:
                 outside += 1
             elif entry.reason:
@@ -72,8 +69,7 @@ def usable(data: SequenceData, quarantine: Quarantine) -> Iterator[Listed]:
             elif data.length is not None and len(spelled) > data.length:
                 long += 1
             else:
-                columns = {key: value for key, value in entry.columns.items() if key != SPLIT}
-                yield Listed(name, spelled, {**label, **columns}, stated)
+                yield Listed(name, spelled, {**label, **entry.columns}, stated)
     if outside:
         quarantine.left_out += outside
         quarantine.notes["outside"] = outside_of(folders, outside)
@@ -82,14 +78,10 @@ def usable(data: SequenceData, quarantine: Quarantine) -> Iterator[Listed]:
         quarantine.notes["long"] = f"{long} have more than data.length={data.length} letters"
 
 
-def split_in(entry: Entry) -> str:
-    """Return the split that an entry's column states, "" if it has none."""
-    return str(entry.columns.get(SPLIT, "")).strip().lower()
-
-
-def with_known_split(entry: Entry) -> Entry:
-    """Return an entry, with a reason against it if its column `split` names no split."""
-    named = split_in(entry)
-    if entry.reason or not named or named in NAMES:
-        return entry
-    return entry._replace(reason=f"split={named} is not one of {', '.join(NAMES)}")
+def divided_entry(entry: Entry) -> tuple[Entry, str]:
+    """Return an entry without its column `split`, and that split; with a reason against it if the column names none."""
+    try:
+        split, columns = stated_split(entry.columns)
+    except ValueError as error:
+        return entry._replace(reason=entry.reason or str(error)), ""
+    return entry._replace(columns=columns), split

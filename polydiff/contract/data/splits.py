@@ -3,8 +3,8 @@
 Examples with one key, such as the parts of a file, the sounds of a speaker, copies of a picture or the geometries of a
 molecule, are in one split.
 
-1. Splits that the data state are obeyed: folders train/, valid/ and test/ at the top, or a column `split`. A validation
-   split is held out if there is no test split, and otherwise left out.
+1. Splits that the data state are obeyed: folders train/, valid/ and test/ at the top, or a column `split`, which
+   precedes the folders. A validation split is held out if there is no test split, and otherwise left out.
 2. The others are held out if a hash of their key is below the share of the test split. So the split of an example does
    not depend on the other examples, and added files move none.
 3. Chance alone may hold out none of a small class. If less than half or more than twice its share would be held out,
@@ -25,6 +25,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from polydiff.contract.sections.data import DataConfig
 from polydiff.core.streams import permutation
@@ -37,6 +38,8 @@ NAMES = {
     **dict.fromkeys(("valid", "validation", "val", "dev"), VALIDATION),
 }
 """Name of a folder, or value in the column `split` of a table, in lower case -> split."""
+SPLIT = "split"
+"""Name, in lower case, of the column that states the split of an example."""
 ALL = "all"
 """What stands for the class where there are no classes."""
 FEW = 5
@@ -68,6 +71,22 @@ def folder_at_top(file: Path, root: Path) -> str:
     """Return the folder below `root` in which a file lies, "" if it lies in `root` itself."""
     parts = file.relative_to(root).parts
     return parts[0] if len(parts) > 1 else ""
+
+
+def stated_split(columns: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the split that the column `split` of an example states, "" if none, and the other columns.
+
+    The case of name and value does not matter.
+
+    Raises:
+        ValueError: The column names no split.
+    """
+    others = {name: value for name, value in columns.items() if name.strip().lower() != SPLIT}
+    cells = (str(columns[name]).strip() for name in columns.keys() - others.keys() if columns[name] is not None)
+    stated = next((cell for cell in cells if cell), "")
+    if stated and stated.lower() not in NAMES:
+        raise ValueError(f"split={stated} is not one of {', '.join(NAMES)}")
+    return NAMES.get(stated.lower(), ""), others
 
 
 def outside_of(folders: Iterable[str], n: int) -> str:

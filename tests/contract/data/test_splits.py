@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydiff.contract.data.splits import ALL, assign, counts, lot, scarce, split_folders
+from polydiff.contract.data.splits import ALL, assign, counts, lot, scarce, split_folders, stated_split
 
 NAMES = st.lists(st.text(min_size=1), min_size=2, max_size=30, unique=True)
 
@@ -84,6 +84,28 @@ def test_stated_splits_are_obeyed_and_validation_is_held_out_only_without_a_test
     assert assign(keys, 0.5, stated=stated) == ["train"] * 4 + ["test"] * 2 + [""] * 2
     assert assign(keys, 0.5, stated=["train"] * 6 + ["validation"] * 2) == ["train"] * 6 + ["test"] * 2
     assert assign(keys, 0.5, stated=["train"] * 8) == assign(keys, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("columns", "split", "others"),
+    [
+        ({"split": "test", "a": 1}, "test", {"a": 1}),
+        ({"SPLIT": " Val ", "a": 1}, "validation", {"a": 1}),
+        ({"split": "", "Split": "train"}, "train", {}),
+        ({"split": None}, "", {}),
+        ({"splits": "test"}, "", {"splits": "test"}),
+    ],
+)
+def test_the_column_split_is_read_in_any_case_and_is_no_other_column(
+    columns: dict[str, object], split: str, others: dict[str, object]
+) -> None:
+    assert stated_split(columns) == (split, others)
+
+
+@pytest.mark.parametrize("cell", ["fold 3", 0, "test_scaffolds"])
+def test_a_column_split_of_other_words_is_an_error(cell: object) -> None:
+    with pytest.raises(ValueError, match=f"split={cell} is not one of train, "):
+        stated_split({"split": cell})
 
 
 def test_an_example_follows_those_of_its_key_that_have_a_split() -> None:

@@ -119,8 +119,7 @@ def read(data: ImageData) -> Source:
     listing, cells, order = Listing(), dict[str, Cell](), dict[str, None]()
     tables = tables_of(data.path)
     for table in tables:
-        add_table(table, listing, cells, order)
-    quarantine.found += len(cells)
+        add_table(table, listing, cells, order, quarantine)
     if data.path.is_dir():
         info = [one for one in files_under(data.path, {".json"}) if one.name in (STATE, SPLITS, INFO)]
         count_ignored(data.path, [*(one.path for one in tables), *info], quarantine)
@@ -131,10 +130,12 @@ def read(data: ImageData) -> Source:
 
     known = decode_all(list(cells), picture, data, quarantine)
     names = list(order) or in_order({str(row[LABEL]) for row in listing.columns.values() if LABEL in row})
-    return assemble(known, listing, data, quarantine, partial(labelled_layout, order=names, stated=listing.stated))
+    return assemble(known, listing, data, quarantine, partial(labelled_layout, order=names))
 
 
-def add_table(table: Table, listing: Listing, cells: dict[str, Cell], order: dict[str, None]) -> None:
+def add_table(
+    table: Table, listing: Listing, cells: dict[str, Cell], order: dict[str, None], quarantine: Quarantine
+) -> None:
     """Add the rows of a file.
 
     Arguments:
@@ -142,8 +143,9 @@ def add_table(table: Table, listing: Listing, cells: dict[str, Cell], order: dic
         listing: Receives columns and splits.
         cells: Receives the place of each image.
         order: Receives the names of the classes.
+        quarantine: Receives the number of images, and rows whose column `split` names none.
     """
-    first = len(cells)
+    first = quarantine.found
     for batch in batches_of(table.path):
         features = features_of(batch.schema, table.path)
         image = image_column(batch.schema, features, table.path)
@@ -155,12 +157,17 @@ def add_table(table: Table, listing: Listing, cells: dict[str, Cell], order: dic
             if name != image and is_plain(batch, name)
         }
         for row in range(batch.num_rows):
-            name = f"{table.name}[{len(cells) - first}]"
+            name = f"{table.name}[{quarantine.found - first}]"
+            quarantine.found += 1
             values = {column: in_words(cell[row], features.get(column, {})) for column, cell in plain.items()}
             if label in values:
                 values = {LABEL: None if values[label] is None else str(values[label]), **values}
             known = {column: value for column, value in values.items() if value not in (None, "") and value == value}
-            listing.add(name, Place(table.path), known, table.split)
+            try:
+                listing.add(name, Place(table.path), known, table.split)
+            except ValueError as error:
+                quarantine.exclude(name, str(error))
+                continue
             cells[name] = Cell(batch.column(image), row)
 
 

@@ -92,7 +92,7 @@ def read(data: ImageData) -> Source:
         )
     order = classes or in_order({str(row[LABEL]) for row in listing.columns.values() if LABEL in row})
     known = read_all(listing.places, data, quarantine)
-    return assemble(known, listing, data, quarantine, partial(labelled_layout, order=order, stated=listing.stated))
+    return assemble(known, listing, data, quarantine, partial(labelled_layout, order=order))
 
 
 def pictures(root: Path, quarantine: Quarantine, tables: list[Path]) -> dict[tuple[str, str], Place]:

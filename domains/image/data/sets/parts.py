@@ -75,10 +75,13 @@ def source_of(
         for i, columns in enumerate(one.columns):
             name = f"{one.name}[{i}]"
             quarantine.found += 1
-            if i in one.odd:
-                quarantine.exclude(name, one.odd[i])
+            try:
+                if i in one.odd:
+                    raise ValueError(one.odd[i])
+                listing.add(name, Place(Path(one.name)), columns, one.split)
+            except ValueError as error:
+                quarantine.exclude(name, str(error))
                 continue
-            listing.add(name, Place(Path(one.name)), columns, one.split)
             where[name] = one.pixels[i]
 
     def decode(name: str) -> Read:
@@ -88,7 +91,7 @@ def source_of(
 
     enough(data.path, len(where))
     read = decode_all(list(where), decode, data, quarantine)
-    return assemble(read, listing, data, quarantine, partial(labelled_layout, order=order, stated=listing.stated))
+    return assemble(read, listing, data, quarantine, partial(labelled_layout, order=order))
 
 
 def enough(path: object, n: int) -> None:

@@ -125,6 +125,21 @@ def test_parts_of_a_file_stay_in_one_split(tmp_path: Path) -> None:
     assert source.quarantine.used == 90
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["json beside sounds", "json in an archive"])
+def test_splits_in_json_are_obeyed(tmp_path: Path, packed: bool) -> None:
+    sides = {**dict.fromkeys(range(5), "test"), **dict.fromkeys(range(5, 25), "train"), 25: "fold 3"}
+    for i, side in sides.items():
+        write(tmp_path / "a" / f"{i:02d}.wav", i)
+        (tmp_path / "a" / f"{i:02d}.json").write_text(json.dumps({"split": side}))
+    if packed:
+        with tarfile.open(tmp_path / "a.tar", "w") as archive:
+            archive.add(tmp_path / "a", "a")
+    with pytest.warns(UserWarning, match="25.wav: .*split=fold 3 is not one of train"):
+        source = folder(tmp_path / ("a.tar" if packed else "a"))
+    found = {name: [int(sound.entry.name[-6:-4]) for sound in part] for name, part in source.splits.items()}
+    assert found == {"test": [*range(5)], "train": [*range(5, 25)]}
+
+
 def test_invalid_rows_are_excluded(tmp_path: Path) -> None:
     good = [json.dumps({"path": write(tmp_path / f"{i}.wav", i).name}) for i in range(120)]
     bad = [

@@ -171,6 +171,46 @@ def test_splits_of_a_table_are_obeyed(tmp_path: Path) -> None:
     assert sorted(source.splits["test"].names) == [f"{i:02d}.png" for i in range(6)]
 
 
+def sides(i: int) -> str:
+    """Split that the columns of picture i state; one has a wrong one."""
+    return "dev 2" if i == 19 else "test" if i < 6 else "train"
+
+
+def json_beside(root: Path) -> Path:
+    files(root)
+    for i in range(N):
+        (root / f"{i:02d}.json").write_text(json.dumps({"split": sides(i), "text": CAPTIONS[i]}))
+    return root
+
+
+def json_in_archive(root: Path) -> Path:
+    root.mkdir()
+    with tarfile.open(root / "a.tar", "w") as tar:
+        for i in range(N):
+            for suffix, data in (("png", png(i)), ("json", json.dumps({"Split": sides(i)}).encode())):
+                info = tarfile.TarInfo(f"{i:02d}.{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    return root
+
+
+@pytest.mark.parametrize("layout", [json_beside, json_in_archive])
+def test_splits_in_json_are_obeyed(tmp_path: Path, layout: Callable[[Path], Path]) -> None:
+    with pytest.warns(UserWarning, match="19.png: .*split=dev 2 is not one of train"):
+        source = folder(settings(layout(tmp_path / "data")))
+    found = {name: sorted(Path(one).stem for one in part.names) for name, part in source.splits.items()}
+    assert found == {"test": [f"{i:02d}" for i in range(6)], "train": [f"{i:02d}" for i in range(6, 19)]}
+
+
+def test_classes_are_those_of_the_images_that_a_table_trains_on(tmp_path: Path) -> None:
+    files(tmp_path)
+    rows = [{"file_name": f"{i:02d}.png", "split": sides(i % 19), "label": "cd"[i % 2]} for i in range(N)]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, [*rows[:-1], rows[-1] | {"label": "e"}])))
+    assert folder(settings(tmp_path / "metadata.jsonl", merge=True)).names == ("c", "d", "e")
+    with pytest.raises(UserError, match="the training split has no image of e"):
+        folder(settings(tmp_path / "metadata.jsonl"))
+
+
 def test_boxes_of_a_detector_are_no_captions(tmp_path: Path) -> None:
     files(tmp_path)
     for i in range(N):

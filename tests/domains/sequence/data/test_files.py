@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,19 @@ def test_found_texts_add_up(tmp_path: Path) -> None:
     assert quarantine.found == len(WORDS) + 5 == quarantine.used + quarantine.left_out + len(quarantine.reasons)
     assert quarantine.used == len(texts["train"]) + len(texts["test"])
     assert quarantine.splits == {"all": {"train": 64, "test": 1}}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_the_column_split_is_obeyed_in_any_case_and_is_no_condition(tmp_path: Path, name: str) -> None:
+    sides = {word: "Test" if i < 9 else "train" for i, word in enumerate(WORDS)}
+    if name == "a.jsonl":
+        lines = [json.dumps({"text": word, "SPLIT": side}) for word, side in sides.items()]
+    else:
+        lines = [{"a.csv": ",", "a.tsv": "\t"}[name].join(row) for row in [("text", "SPLIT"), *sides.items()]]
+    path = written(tmp_path / name, *lines)
+    assert of(source(path)) == {"train": list(WORDS[9:]), "test": list(WORDS[:9])}
+    with pytest.raises(UserError, match="Unknown column 'SPLIT'"):
+        source(path, conditions=["SPLIT"])
 
 
 def test_equal_texts_share_a_split_and_are_counted(tmp_path: Path) -> None:

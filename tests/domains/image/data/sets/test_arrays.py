@@ -106,6 +106,18 @@ def test_other_arrays_are_columns_and_class_names_name_classes(tmp_path: Path) -
     assert image.conditions == {"label": Classes(2), "year": Number(), "who": Classes(3), "text": Text(5, 3)}
 
 
+def test_an_array_split_states_the_splits(tmp_path: Path) -> None:
+    stated = np.array(["test" if k < 5 else "train" for k in range(N)])
+    np.savez(tmp_path / "a.npz", x=COLOUR, split=stated)
+    source = opened(tmp_path / "a.npz")
+    assert source.splits["test"].names == [f"images[{k}]" for k in range(5)]
+    stated[0] = "fold"
+    np.savez(tmp_path / "a.npz", x=COLOUR, split=stated)
+    with pytest.warns(UserWarning, match=r"images\[0\]: split=fold is not one of train"):
+        source = opened(tmp_path / "a.npz")
+    assert source.splits["test"].names == [f"images[{k}]" for k in range(1, 5)]
+
+
 def test_a_folder_of_arrays_is_a_data_set(tmp_path: Path) -> None:
     for name, array in (
         ("x_train", COLOUR),

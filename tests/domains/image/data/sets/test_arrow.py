@@ -72,6 +72,15 @@ def test_columns_of_plain_values_can_be_conditions(tmp_path: Path) -> None:
         opened(path, conditions=("box",))
 
 
+def test_a_column_split_precedes_the_name_of_the_file(tmp_path: Path) -> None:
+    stated = ["test" if k < 5 else "" for k in range(N)]
+    source = opened(table(tmp_path / "train-0.parquet", split=stated))
+    assert source.splits["test"].names == [f"train-0.parquet[{k}]" for k in range(5)]
+    with pytest.warns(UserWarning, match=r"train-0.parquet\[0\]: split=fold is not one of train"):
+        source = opened(table(tmp_path / "train-0.parquet", split=["fold", *stated[1:]]))
+    assert source.splits["test"].names == [f"train-0.parquet[{k}]" for k in range(1, 5)]
+
+
 def test_missing_labels_and_captions_are_missing(tmp_path: Path) -> None:
     rows = layouts.rows_of_pictures(N, 0)
     rows["caption"][3] = None
@@ -88,7 +97,7 @@ def test_images_without_bytes_and_damaged_ones_are_excluded(tmp_path: Path) -> N
     ):
         source = opened(table(tmp_path / "a.parquet", rows))
     rows["image"][3] = {"bytes": b"torn", "path": None}
-    with pytest.warns(UserWarning, match=r"a.parquet\[3\]: UnidentifiedImageError"):
+    with pytest.warns(UserWarning, match=r"a.parquet\[3\]: OSError: its beginning is that of no image"):
         source = opened(table(tmp_path / "a.parquet", rows))
     assert source.quarantine
     assert (source.quarantine.found, source.quarantine.used) == (N, N - 1)
