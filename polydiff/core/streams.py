@@ -17,6 +17,10 @@ import torch
 from polydiff.support.errors import UserError
 
 Device = torch.device | str
+LONGEST = 2**28
+"""Length of a permutation beyond which `shuffled` computes it on demand: 2 GiB."""
+ROUNDS = 6
+"""Rounds of a permutation on demand; four already make it pseudorandom (Luby and Rackoff, 1988)."""
 
 
 def stream_seed(seed: int, purpose: str, *counters: int) -> int:
@@ -71,3 +75,47 @@ def streams(seed: int, purpose: str, indices: Iterable[int], device: Device = "c
 def permutation(seed: int, purpose: str, n: int, *counters: int) -> torch.Tensor:
     """Return a random permutation of 0 to n - 1, shape (n,), drawn from the stream (seed, purpose, counters)."""
     return torch.randperm(n, generator=stream(seed, purpose, *counters))
+
+
+class OnDemand:
+    """A random permutation of 0 to n - 1 whose entries are computed where they are read, in a memory of O(1).
+
+    A Feistel network permutes the numbers of 2 w bits, n <= 2^(2 w) < 4 n, w bits a half: in each round
+
+        (a, b) -> (b, a xor F(round, b)),    F: the lowest w bits of `stream_seed`.
+
+    A number is put through it until it is below n, less than four times on average (Black and Rogaway, 2002,
+    https://doi.org/10.1007/3-540-45760-7_9).
+
+    Arguments:
+        seed, purpose, counters: Name of the stream.
+        n: Length.
+    """
+
+    def __init__(self, seed: int, purpose: str, n: int, *counters: int) -> None:
+        self.seed, self.purpose, self.n, self.counters = seed, purpose, n, counters
+        self.width = (n - 1).bit_length() + 1 >> 1
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: int) -> int:
+        if not 0 <= i < self.n:
+            raise IndexError(i)
+        i = self.permuted(i)
+        while i >= self.n:
+            i = self.permuted(i)
+        return i
+
+    def permuted(self, number: int) -> int:
+        """Return where the network takes a number of 2 w bits."""
+        mask = (1 << self.width) - 1
+        a, b = number >> self.width, number & mask
+        for turn in range(ROUNDS):
+            a, b = b, a ^ stream_seed(self.seed, self.purpose, *self.counters, turn, b) & mask
+        return a << self.width | b
+
+
+def shuffled(seed: int, purpose: str, n: int, *counters: int) -> torch.Tensor | OnDemand:
+    """Return a random permutation of 0 to n - 1 that is read by single indices: `permutation`, or one on demand."""
+    return permutation(seed, purpose, n, *counters) if n <= LONGEST else OnDemand(seed, purpose, n, *counters)

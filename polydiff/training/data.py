@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from polydiff.contract.abilities import HasSizes, Prepares, TellsTogether
 from polydiff.contract.domain import Domain
@@ -18,10 +19,12 @@ from polydiff.core.condition_batch import drop_condition, dropout_groups
 from polydiff.core.conditions import as_kinds
 from polydiff.core.entry import check_batch
 from polydiff.core.space import Batch
-from polydiff.core.streams import Device, permutation, stream, streams
+from polydiff.core.streams import Device, OnDemand, permutation, shuffled, stream, streams
 from polydiff.support.errors import UserError, amount
 from polydiff.support.protocols import provides
 
+Order = Tensor | OnDemand
+"""Order in which an epoch visits its examples, read by single indices."""
 Batches = Callable[[int], Batch]
 """Number of a piece -> its batch. Steps have one piece each, or several that follow each other (`Split`)."""
 MOST_WORKERS = 4
@@ -68,12 +71,12 @@ def example_numbers(step: int, batch_size: int) -> range:
 
 
 @lru_cache(maxsize=2)
-def epoch_order(seed: int, epoch: int, size: int) -> list[int]:
+def epoch_order(seed: int, epoch: int, size: int) -> Order:
     """Return the order in which an epoch visits its examples."""
-    return permutation(seed, "order", size, epoch).tolist()
+    return shuffled(seed, "order", size, epoch)
 
 
-def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Callable[[int], list[int]]:
+def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Callable[[int], Order]:
     """Return the function epoch -> order in which it visits its examples, each once.
 
     Arguments:
@@ -93,15 +96,15 @@ def order_of(domain: Domain, batch_size: int, seed: int, like_sizes: int) -> Cal
     sizes = torch.as_tensor(domain.sizes("train"))
 
     @lru_cache(maxsize=2)
-    def order(epoch: int) -> list[int]:
-        shuffled = epoch_order(seed, epoch, size)
+    def order(epoch: int) -> Tensor:
+        random = permutation(seed, "order", size, epoch)
         first = min(-epoch * size % batch_size, size)  # they fill up the last batch of the epoch before
         whole = (size - first) // batch_size
         last = first + whole * batch_size
-        pools = torch.tensor(shuffled[first:last], dtype=torch.long).split(like_sizes * batch_size)
+        pools = random[first:last].split(like_sizes * batch_size)
         sorted_ = torch.cat([pool[sizes[pool].argsort(stable=True)] for pool in pools]).reshape(whole, batch_size)
-        mixed = sorted_[permutation(seed, "batches", whole, epoch)].flatten().tolist()
-        return [*shuffled[:first], *mixed, *shuffled[last:]]
+        mixed = sorted_[permutation(seed, "batches", whole, epoch)].flatten()
+        return torch.cat([random[:first], mixed, random[last:]])
 
     return order
 
@@ -139,7 +142,7 @@ def batches(
         step, piece = divmod(number, split.pieces)
         rows = split.rows(batch_size, piece)
         numbers = example_numbers(step, batch_size)[rows]
-        indices = [order(n // size)[n % size] for n in numbers]
+        indices = [int(order(n // size)[n % size]) for n in numbers]
         x, space, cond = domain.batch("train", indices, streams(seed, "augment", numbers))
         if cond is not None and condition_dropout > 0:
             generator = stream(seed, "dropout", step)

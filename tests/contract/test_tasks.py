@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from polydiff import streams
+from polydiff.contract import abilities, editing, tasks
 from polydiff.contract.tasks.enlarge import Enlarge, block_means
 from polydiff.contract.tasks.inpaint import Inpaint, InpaintLetters, draw_mask
 from polydiff.contract.tasks.task import Generate, with_task_conditions
@@ -124,3 +125,11 @@ def test_a_condition_of_the_data_with_the_name_of_the_tasks_is_an_error() -> Non
     assert with_task_conditions(own, Inpaint(1)).keys() == {"caption", KNOWN}
     with pytest.raises(UserError, match=r"The condition known is that of the task\. Rename the column known\."):
         with_task_conditions({**own, KNOWN: Number()}, Inpaint(1))
+
+
+def test_what_moved_into_modules_of_its_own_keeps_its_path() -> None:
+    for name in ("Enlarge", "block_means", "enlarged", "spread_blocks", "Inpaint", "InpaintLetters", "box", "draw_mask"):
+        assert getattr(tasks, name).__module__.startswith("polydiff.contract.tasks."), name
+    for name, ability in vars(editing).items():
+        if getattr(ability, "__module__", "") == editing.__name__:
+            assert getattr(abilities, name) is ability

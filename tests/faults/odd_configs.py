@@ -92,7 +92,6 @@ GIANTS: list[tuple[str, list[str]]] = [
     ("audio", ["train.batch_size=1000000"]),
     ("audio", ["data.length=1000000000"]),
     ("audio", ["backbone.channels=100000000"]),
-    ("audio", ["data.n_train=1000000000"]),
     ("audio", ["mel.hop=1000000"]),
     ("audio", ["mel.bands=100000"]),
     ("molecule", ["train.batch_size=1000000"]),
@@ -102,6 +101,11 @@ GIANTS: list[tuple[str, list[str]]] = [
     ("sequence", ["data.length=1000000000"]),
 ]
 """Domain, and settings of a size that no memory has; refused before anything is allocated."""
+ON_DEMAND: list[tuple[str, list[str]]] = [
+    ("audio", ["data.n_train=1000000000", "data.n_test=1000000000"]),
+    ("sequence", ["data.name=sums", "data.largest=999"]),
+]
+"""Domain, and sizes of data that are made where they are read; they need no memory of their own."""
 
 ODD: list[Any] = [
     None, "", "x", " ", -1, 0, 1, 2, 0.5, 1e-9, 1e308, -1e308, 10**9, 10**30, True, False, [], {}, [1], [1, 2, 3],

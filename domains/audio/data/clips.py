@@ -10,7 +10,7 @@ from torch import Tensor
 
 from polydiff.contract.conditions.data_conditions import DataConditions
 from polydiff.contract.fields import Field, meanings
-from polydiff.core.streams import permutation, streams
+from polydiff.core.streams import shuffled, streams
 from polydiff.domains.audio.chunks import chunk
 from polydiff.domains.audio.config import AudioData
 from polydiff.domains.audio.data.source import Source, Values, open_source
@@ -66,8 +66,8 @@ class Clips:
 
         The indices for a smaller n are a prefix of those for a larger n.
         """
-        chosen: list[int] = permutation(self.data.seed, f"audio/{split}", self.size(split))[:n].tolist()
-        return chosen
+        order = shuffled(self.data.seed, f"audio/{split}", self.size(split))
+        return [int(order[i]) for i in range(min(n, len(order)))]
 
     def parts(self, split: str, n: int) -> Iterator[tuple[Tensor, list[Values]]]:
         """Yield chunks of a fixed random subset of a split: clips (B, C, T) and their metadata, up to n in all."""

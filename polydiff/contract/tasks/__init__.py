@@ -10,6 +10,7 @@ from polydiff.contract.tasks.enlarge import enlarged as enlarged
 from polydiff.contract.tasks.enlarge import spread_blocks as spread_blocks
 from polydiff.contract.tasks.inpaint import Inpaint as Inpaint
 from polydiff.contract.tasks.inpaint import InpaintLetters as InpaintLetters
+from polydiff.contract.tasks.inpaint import box as box
 from polydiff.contract.tasks.inpaint import draw_mask as draw_mask
 from polydiff.contract.tasks.inpaint import known as known
 from polydiff.contract.tasks.task import Generate as Generate

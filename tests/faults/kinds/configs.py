@@ -1,7 +1,8 @@
 """Odd configurations: refused with code 2 and a message that names the key, soon and without a traceback.
 
 A mutated configuration may be right by chance. It is then resolved and checked as any other; nothing but UserError is
-raised. Sizes that no memory has are refused by `--dry-run` before anything is allocated.
+raised. Sizes that no memory has are refused by `--dry-run` before anything is allocated; sizes of data that are made
+where they are read cost as little as others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cache, partial
 from typing import Any
 
 from children import check_refused, run_child
-from odd_configs import BY_HAND, GIANTS, ODD, mutated_text
+from odd_configs import BY_HAND, GIANTS, ODD, ON_DEMAND, mutated_text
 from trial import Trial, chance_of, kind, user_error, workplace
 
 from polydiff.cli import main
@@ -78,6 +79,13 @@ def giant(domain: str, words: list[str]) -> None:
     assert ended.risen < MEMORY, f"{ended.risen:.0f} MiB"
 
 
+def on_demand(domain: str, words: list[str]) -> None:
+    """Let the program say what a run costs whose many examples are made on demand."""
+    ended = run_child(lambda: main(["train", "--domain", domain, "--dry-run", *words]), wait=200)
+    assert ended.code == 0, f"it returned {ended.result}, code {ended.code}: {ended.err[-300:]}"
+    assert ended.risen < MEMORY, f"{ended.risen:.0f} MiB"
+
+
 @kind("configs")
 def trials(tier: str) -> Iterator[Trial]:
     mutations, hand, giants = TRIALS[tier]
@@ -87,6 +95,8 @@ def trials(tier: str) -> Iterator[Trial]:
         yield Trial("configs", f"by hand: {' '.join(words)[:60]}", seed, partial(by_hand, words, named))
     for seed, (domain, words) in thinned(GIANTS, giants):
         yield Trial("configs", f"giant: {domain} {' '.join(words)}", seed, partial(giant, domain, words))
+    for seed, (domain, words) in enumerate(ON_DEMAND):
+        yield Trial("configs", f"on demand: {domain} {' '.join(words)}", seed, partial(on_demand, domain, words))
 
 
 def thinned(cases: list[Any], most: int) -> Iterator[tuple[int, Any]]:
