@@ -29,12 +29,10 @@ Wherever the folder of a run is named, so can be that of an exported model, or h
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +46,7 @@ from polydiff.run.records import read_records
 from polydiff.support.disk import writing
 from polydiff.support.errors import UserError, as_path
 from polydiff.support.files import append, new_folder, quoted, write_atomic
-from polydiff.support.replace import DRAFT, remove, remove_drafts, remove_folder
+from polydiff.support.replace import DRAFT, opened_to_lock, remove, remove_drafts, remove_folder
 
 LOCK = ".lock"
 PIPELINE = files.PIPELINE
@@ -260,21 +258,6 @@ class Run(ResultsFolder):
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl, whole or not at all."""
         append(self.metrics, json.dumps(dict(record)) + "\n")
-
-
-def opened_to_lock(path: Path) -> IO[bytes]:
-    """Open a file of locks, or create it. It is never emptied, and a link is not followed: it may lead anywhere."""
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        descriptor = os.open(path, flags, 0o644)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise UserError(f"{path} is no regular file. Delete it.")
-    except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise
-        raise UserError(f"{path} is no regular file, but a link, a folder or a device. Delete it.") from error
-    return os.fdopen(descriptor, "r+b")
 
 
 def run_of(path: Path) -> Run:

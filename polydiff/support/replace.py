@@ -1,4 +1,4 @@
-"""Replacing and deleting folders so that a crash leaves each whole, and removing the temporary files it left.
+"""Replacing and deleting folders so that a crash leaves each whole, removing the temporary files it left, and locks.
 
 Temporary files and folders lie beside their target, so that they are on the same disk: `.NAME.HEX.tmp`.
 """
@@ -6,15 +6,21 @@ Temporary files and folders lie beside their target, so that they are on the sam
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from polydiff.support.disk import writing
+from polydiff.support.errors import UserError
 
 DRAFT = re.compile(r"\.(.+)\.[0-9a-f]{12}\.(?:tmp|old)")
 """Name of a temporary file or folder; group 1 is the name of its target."""
@@ -91,6 +97,36 @@ def hold(descriptor: int) -> None:
     """Lock an open temporary file or folder, so that others see that its process lives; the lock ends with it."""
     with suppress(OSError):  # a file system without locks: there, `abandoned` goes by age
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def opened_to_lock(path: Path) -> IO[bytes]:
+    """Open a file of locks, or create it. It is never emptied, and a link is not followed: it may lead anywhere."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags, 0o644)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise UserError(f"{path} is no regular file. Delete it.")
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise UserError(f"{path} is no regular file, but a link, a folder or a device. Delete it.") from error
+    return os.fdopen(descriptor, "r+b")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process after the other, of those that make `path`, run this context; the lock ends with its process.
+
+    The lock is a file beside `path`, whose folder is created. On a file system without locks, nobody waits.
+    """
+    with writing(path):
+        make_folders(path.parent)
+        opened = opened_to_lock(path.with_name(f".{path.name}.lock"))
+    with opened as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -128,7 +128,16 @@ def test_a_condition_of_the_data_with_the_name_of_the_tasks_is_an_error() -> Non
 
 
 def test_what_moved_into_modules_of_its_own_keeps_its_path() -> None:
-    for name in ("Enlarge", "block_means", "enlarged", "spread_blocks", "Inpaint", "InpaintLetters", "box", "draw_mask"):
+    for name in (
+        "Enlarge",
+        "block_means",
+        "enlarged",
+        "spread_blocks",
+        "Inpaint",
+        "InpaintLetters",
+        "box",
+        "draw_mask",
+    ):
         assert getattr(tasks, name).__module__.startswith("polydiff.contract.tasks."), name
     for name, ability in vars(editing).items():
         if getattr(ability, "__module__", "") == editing.__name__:

@@ -60,7 +60,11 @@ def test_long_orders_are_pseudorandom_and_need_no_memory() -> None:
     pairs = torch.stack([found[:-1], found[1:]])
     assert abs(torch.corrcoef(pairs)[0, 1]) < 4 / many**0.5
     assert abs(torch.corrcoef(torch.stack([found, torch.arange(many) % 24 + 0.0]))[0, 1]) < 4 / many**0.5
-    assert [order[i] for i in (0, 1, n - 1)] == [611431001, 253596532, 127297041]  # other numbers would change the order of long runs
+    assert [order[i] for i in (0, 1, n - 1)] == [
+        611431001,
+        253596532,
+        127297041,
+    ]  # other numbers would change the order of long runs
 
 
 def test_shorter_orders_are_those_of_torch() -> None:

@@ -10,10 +10,13 @@ back.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from ctypes import c_int
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +31,7 @@ from polydiff.support.disk import cache_dir
 from polydiff.support.errors import UserError
 from polydiff.support.files import folder_atomic
 from polydiff.support.progress import counted
+from polydiff.support.replace import alone
 
 VERSION = 1
 """Version of the data set; folders of another version in the cache are not used."""
@@ -79,17 +83,31 @@ PROGRAMS: Mapping[str, tuple[str, int]] = {
 
 
 def instruments() -> Path:
-    """Return the folder of the data set in the cache, made on first use.
+    """Return the folder of the data set in the cache, made on first use; other processes wait meanwhile.
 
     Raises:
         UserError: FluidSynth, its Python package or a sound font is missing.
     """
     font = find_font()
-    folder = cache_dir() / "audio" / f"instruments-{VERSION}-{digest_of([font.name, str(font.stat().st_size)])[:16]}"
+    facts = font.stat()
+    key = digest_of([digest_of_font(font, facts.st_size, facts.st_mtime_ns), fluidsynth_version()])
+    folder = cache_dir() / "audio" / f"instruments-{VERSION}-{key[:16]}"
     if not folder.is_dir():
-        with folder_atomic(folder) as draft:
-            prepare(font, draft)
+        with alone(folder):
+            if not folder.is_dir():
+                with folder_atomic(folder) as draft:
+                    prepare(font, draft)
     return folder
+
+
+@lru_cache
+def digest_of_font(font: Path, size: int, changed: int) -> str:
+    """Return the SHA-256 of a sound font, in hexadecimal; another size or time of change is another one."""
+    try:
+        with font.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"The sound font {font} cannot be read: {error.strerror}.") from error
 
 
 def prepare(file: Path | None, folder: Path, count: int | None = None) -> str:
@@ -160,6 +178,13 @@ def fluidsynth() -> ModuleType:
         raise UserError(
             f"data.name=instruments needs FluidSynth, which cannot be used ({error}). {INSTALL}."
         ) from error
+
+
+def fluidsynth_version() -> str:
+    """Return the version of the library FluidSynth, such as 2.3.1."""
+    numbers = [c_int() for _ in range(3)]
+    fluidsynth().fluid_version(*numbers)
+    return ".".join(str(number.value) for number in numbers)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import os
 import sys
+import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,10 +67,20 @@ class Synth:
         self.rate = 0
 
 
+def library(*version: int) -> SimpleNamespace:
+    """The module fluidsynth, with the synthesiser above."""
+
+    def fluid_version(*places: Any) -> None:
+        for place, number in zip(places, version, strict=True):
+            place.value = number
+
+    return SimpleNamespace(Synth=Synth, fluid_version=fluid_version)
+
+
 @pytest.fixture
 def font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A sound font that the synthesiser above takes, in place of the system's."""
-    monkeypatch.setitem(sys.modules, "fluidsynth", SimpleNamespace(Synth=Synth))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "fluidsynth", library(2, 3, 1))  # type: ignore[arg-type]
     monkeypatch.setenv("POLYDIFF_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv(FONT, str(tmp_path / "some.sf2"))
     (tmp_path / "some.sf2").write_bytes(b"font")
@@ -121,6 +135,47 @@ def test_the_data_set_is_made_once_and_its_columns_are_conditions(font: Path, mo
     assert drawn["A#3"] == drawn["Bb3"] == drawn["58"]  # what is drawn beside a note suits it by any of its names
     found = first.evaluate(first.examples("train", 40))
     assert found["pitch_accuracy"].value == found["in_tune"].value == 1.0
+
+
+def test_another_font_or_version_is_another_data_set(font: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(instruments, "prepare", lambda font, folder: made.append(folder))
+    first = instruments.instruments()
+    os.utime(font, ns=(1, 1))
+    assert instruments.instruments() == first
+    font.write_bytes(b"fond")
+    second = instruments.instruments()
+    monkeypatch.setitem(sys.modules, "fluidsynth", library(2, 3, 2))  # type: ignore[arg-type]
+    assert len({first, second, instruments.instruments()}) == 3
+    assert len(made) == 3
+
+
+def test_two_processes_at_once_make_it_once(font: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+
+    def slowly(font: Path, folder: Path) -> None:
+        with log.open("a") as file:
+            file.write(f"{os.getpid()} begins\n")
+        time.sleep(1)
+        (folder / "examples.json").write_text("{}")
+
+    def work(barrier: Barrier, answers: Any) -> None:
+        barrier.wait()
+        folder = instruments.instruments()
+        answers.put((str(folder), sorted(path.name for path in folder.iterdir())))
+
+    monkeypatch.setattr(instruments, "prepare", slowly)
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=work, args=(barrier, answers)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = {(folder, *names) for folder, names in (answers.get(timeout=60) for _ in processes)}
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [names for _, *names in found] == [["examples.json"]]
+    assert len(log.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("problem", ["package", "library", "font", "no font"])
