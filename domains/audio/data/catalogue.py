@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from polydiff.contract.data.tables import (
     mapping,
     named_path,
     rows_of,
+    stored,
 )
 from polydiff.contract.data.webdataset import examples_of
 from polydiff.domains.audio.data.formats import nsynth
@@ -97,7 +98,7 @@ def in_file(path: Path, aside: Quarantine) -> list[Entry]:
         case ".npy":
             return array(path)
         case ".tar":
-            return archive(path, path.parent, aside)
+            return list(archive(path, path.parent, aside))
         case suffix if suffix in TABLES:
             return manifest(path, aside)
         case suffix if suffix in SUFFIXES:
@@ -255,12 +256,6 @@ def seconds(name: str, cell: Any) -> float | None:
     return time
 
 
-def stored(value: Any, folder: Path) -> Any:
-    """Return the place of the array if a cell is the name of a .npy file, otherwise the cell itself."""
-    named = isinstance(value, str) and value.lower().endswith(".npy")
-    return Place(folder / value) if named else value
-
-
 def array(path: Path) -> list[Entry]:
     """Return the rows of an array (N, T) or (N, C, T), whose sample rate is data.sample_rate."""
     try:
@@ -289,18 +284,16 @@ def archives(root: Path, shards: Sequence[Path], aside: Quarantine) -> list[Entr
     return [entry for shard in shards for entry in archive(shard, root, aside)]
 
 
-def archive(path: Path, root: Path, aside: Quarantine) -> list[Entry]:
-    """Return the sounds of a tar archive (`polydiff.contract.data.webdataset`)."""
+def archive(path: Path, root: Path, aside: Quarantine) -> Iterator[Entry]:
+    """Yield the sounds of a tar archive (`polydiff.contract.data.webdataset`)."""
     ignored = Counter(aside.ignored)
     found, torn = examples_of(path, path.relative_to(root).as_posix(), SUFFIXES, ignored)
     exclude_unlisted(aside, torn)
     ignore(aside, ignored)
-    entries: list[Entry] = []
     for name, place, columns in found:
         try:
             split, others = stated_split(columns)
         except ValueError as error:
             exclude_unlisted(aside, {name: str(error)})
-            continue
-        entries.append(Entry(name, place, others, split))
-    return entries
+        else:
+            yield Entry(name, place, others, split)

@@ -17,7 +17,7 @@ from polydiff.contract.data.columns import EMBEDDING
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
 from polydiff.contract.data.splits import stated_split
-from polydiff.contract.data.tables import TABLES, check_cells, filled, lists_files, mapping, named_path, rows_of
+from polydiff.contract.data.tables import TABLES, check_cells, filled, lists_files, mapping, named_path, rows_of, stored
 from polydiff.contract.data.webdataset import examples_of
 from polydiff.contract.text.columns import TEXT
 from polydiff.support.errors import UserError, amount
@@ -165,12 +165,6 @@ def described_by(row: Mapping[str, Any], table: Path, root: Path) -> tuple[str, 
         raise ValueError(f"{given['path']} lies outside of {root}") from None
     columns = {key: value for key, value in given.items() if key != "path"}
     return name, {key: stored(value, table.parent) for key, value in columns.items()}
-
-
-def stored(value: Any, folder: Path) -> Any:
-    """Return the place of the array if a cell is the name of a .npy file, otherwise the cell itself."""
-    named = isinstance(value, str) and value.lower().endswith(".npy")
-    return Place(folder / value) if named else value
 
 
 def read_beside(listing: Listing, name: str, quarantine: Quarantine) -> list[Path]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polydiff.contract.data.places import Place
 from polydiff.contract.text.tokenizers import HALF
 from polydiff.support.errors import UserError
 
@@ -104,6 +105,12 @@ def filled(row: Mapping[str, Any]) -> dict[str, Any]:
 def named_path(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row whose column file_name is called path, unless it has a path."""
     return {("path" if name == FILE_NAME and "path" not in row else name): value for name, value in row.items()}
+
+
+def stored(value: Any, folder: Path) -> Any:
+    """Return the place of the array if a cell is the name of a .npy file, otherwise the cell itself."""
+    named = isinstance(value, str) and value.lower().endswith(".npy")
+    return Place(folder / value) if named else value
 
 
 def lists_files(path: Path) -> bool:

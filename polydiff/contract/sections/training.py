@@ -90,7 +90,7 @@ class TrainConfig(Section):
     log_every: int = Field(20, ge=1, le=10**9)
     """Steps between lines of metrics.jsonl."""
     sample_every: int = Field(0, ge=0, le=10**9)
-    """Steps between sets of samples; 0: six sets in a run."""
+    """Steps between sets of samples; 0: up to six sets in a run."""
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the moving average of the weights; it warms up as (1 + step) / (10 + step)."""
     condition_dropout: float = Field(0.1, ge=0, le=1)

@@ -22,17 +22,17 @@ BACKWARD = 3.0
 """Cost of a training step in forward passes: one forward, and a backward of about two."""
 
 SETS = 6
-"""Number of sets in a run if train.sample_every=0."""
+"""Largest number of sets in a run if train.sample_every=0."""
 
 
 def interval(sample_every: int, steps: int) -> int:
     """Return the number of steps between sets of samples.
 
     Arguments:
-        sample_every: `train.sample_every`; 0: `SETS` sets in a run.
+        sample_every: `train.sample_every`; 0: up to `SETS` sets in a run.
         steps: Steps of the whole run.
     """
-    return sample_every or max(1, steps // SETS)
+    return sample_every or max(1, math.ceil(steps / SETS))  # not rounded down: the last two sets would be alike
 
 
 @dataclass

@@ -14,7 +14,7 @@ from polydiff.judging.evaluate import evaluate
 from polydiff.model.model import Model
 from polydiff.support import progress as support
 from polydiff.training.duration import progress
-from polydiff.training.duration.progress import Forecast, TrainingProgress
+from polydiff.training.duration.progress import Forecast, TrainingProgress, interval
 from polydiff.training.loop import Record
 
 
@@ -124,3 +124,13 @@ def test_the_sets_ahead_are_those_that_training_draws(steps: int, every: int) ->
     for step in range(steps + 1):
         due = [later for later in range(step + 1, steps + 1) if later == steps or later % every == 0]
         assert made.sets(step) == len(due)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 7, 25, 31, 100, 1723, 3000, 14_001])
+def test_a_run_has_up_to_six_sets_none_just_before_the_last(steps: int) -> None:
+    every = interval(0, steps)
+    due = [step for step in range(1, steps + 1) if step == steps or step % every == 0]
+    assert len(due) == Forecast(steps, 8, every, 16, 4).sets(0) <= 6
+    if steps > 50:
+        assert len(due) == 6
+        assert due[-1] - due[-2] > every / 2

@@ -7,15 +7,18 @@ import io
 import math
 import re
 
+import numpy as np
+import pytest
 import soundfile
 import torch
 from domain_cases import noise
 from matplotlib import image
+from PIL import Image
 
 from polydiff.contract.domain import Samples
 from polydiff.domains.audio.config import AudioConfig, AudioData
 from polydiff.domains.audio.domain import Audio
-from polydiff.domains.audio.output.show import BYTES, STRIPE
+from polydiff.domains.audio.output.show import BYTES, HEIGHT, STRIPE, WIDTH, as_png, waveform
 
 
 def test_the_fragment_is_complete_small_and_playable(audio: Audio) -> None:
@@ -50,6 +53,26 @@ def test_broken_samples_are_shown_and_evaluated(audio: Audio) -> None:
     assert list(judged) == list(audio.evaluate(audio.examples("test", 4)))
     assert judged["voiced"].value == 0
     assert math.isnan(judged["log_mel_fd"].value)
+
+
+@pytest.mark.parametrize("colours", [5, 5000])
+def test_pictures_of_few_and_of_many_colours_keep_their_pixels(colours: int) -> None:
+    palette = np.random.default_rng(0).integers(0, 256, (colours, 3)).astype(np.uint8)
+    pixels = palette[np.arange(64 * 96).reshape(64, 96) % colours]
+    picture = Image.open(io.BytesIO(as_png(pixels)))
+    assert picture.mode == ("P" if colours < 256 else "RGB")
+    assert np.array_equal(np.asarray(picture.convert("RGB")), pixels)
+
+
+@pytest.mark.parametrize("length", [1, 5, WIDTH, 1000])
+def test_each_column_of_the_waveform_spans_its_samples(length: int) -> None:
+    x = torch.linspace(-1.5, 0.9, length).sin()
+    drawn, height = waveform(x) > 0, np.linspace(1, -1, HEIGHT)
+    for i, column in enumerate(drawn.T):
+        first = i * length // WIDTH
+        part = x[first : max((i + 1) * length // WIDTH, first + 1)]
+        expected = (height <= float(part.max()) + 1 / (HEIGHT - 1)) & (height >= float(part.min()) - 1 / (HEIGHT - 1))
+        assert np.array_equal(column, expected), i
 
 
 def test_weights_are_a_stripe_below_the_picture_bright_at_their_times(audio: Audio) -> None:
