@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -32,7 +32,7 @@ from torch import Tensor
 from polydiff.core.parts.letters import Letters
 from polydiff.core.parts.manifolds import Manifold
 from polydiff.core.space import Space
-from polydiff.looking.difference import centre, squared
+from polydiff.looking.difference import centre, squared, variance
 from polydiff.support.files import json_number
 from polydiff.support.protocols import provides
 
@@ -117,12 +117,28 @@ def smoothed(counts: Tensor) -> Tensor:
     return ((counts + 0.5) / (counts + 0.5).sum(-1, keepdim=True)).log()
 
 
+def squared_path(x: Tensor, y: Tensor, space: Space) -> Tensor:
+    """Return the squared difference of each element of two states of a part (R, ...), along the shortest path."""
+    if provides(space, Manifold):
+        path: Tensor = space.log(x, y)
+        return path * path
+    return squared(x, y)
+
+
 def squared_error(x_0: Tensor, estimate: Tensor, space: Space) -> Tensor:
     """Return the squared distance of estimates from examples of a part (R, ...), (B,); of letters how many differ."""
-    if provides(space, Manifold):
-        path = space.log(x_0, estimate)
-        return space.sum(path * path)
-    return space.sum(squared(x_0, estimate))
+    return space.sum(squared_path(x_0, estimate, space))
+
+
+def spread_of(draws: Tensor, space: Space) -> Tensor:
+    """Return the unbiased variance of each element of a part over draws (K, R, ...), (R, ...).
+
+    Of angles and rotations, it is half of the mean squared path between two draws.
+    """
+    if not provides(space, Manifold):
+        return variance(draws)
+    pairs = [squared_path(a, b, space) for a, b in combinations(draws, 2)]
+    return torch.stack(pairs).mean(0) / 2
 
 
 def unseen_error(x_0: Tensor, unseen: Unseen, space: Space) -> Tensor:

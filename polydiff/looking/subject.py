@@ -14,8 +14,7 @@ from polydiff.core.process.abilities import Estimates
 from polydiff.core.process.process import lacks
 from polydiff.core.space import Batch, State
 from polydiff.core.streams import streams
-from polydiff.looking.difference import squared
-from polydiff.looking.errors import Unseen
+from polydiff.looking.errors import Unseen, unseen_error
 from polydiff.model.edit import held_out, numbers_from, read
 from polydiff.model.model import Model
 from polydiff.model.prompted import SHOWN, shown_request
@@ -142,13 +141,17 @@ class Subject:
         """
         return self.unseen(batch)[WHOLE].centre
 
-    def deviation(self, batch: Batch) -> float:
-        """Return the mean squared distance of examples from `data_mean`.
+    def deviations(self, batch: Batch) -> Mapping[str, float]:
+        """Return name of a part -> mean squared distance of examples from what is known without them (`Unseen`).
+
+        Parts whose distance is 0 are left out: nothing can be measured relative to it.
 
         Raises:
-            Unable: It is 0, so nothing can be measured relative to it.
+            Unable: No part is left.
         """
-        found = float(batch.space.sum(squared(batch.x, self.data_mean(batch))).mean())
+        unseen, spaces = self.unseen(batch), as_product(batch.space).parts
+        errors = {name: unseen_error(x, unseen[name], spaces[name]) for name, x in as_parts(batch.x).items()}
+        found = {name: value for name, error in errors.items() if (value := float(error.mean()))}
         if not found:
             raise Unable("The examples do not differ from the mean of the data, or consist of its commonest letters.")
         return found

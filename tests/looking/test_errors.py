@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
+from exact_parts import Exact, Known, model_of
 from torch import Tensor, nn
 
-from polydiff.config.merge import resolve
 from polydiff.core.parts.letters import PAD, LettersSpace
 from polydiff.core.parts.manifolds import TorusSpace
 from polydiff.core.parts.pairs import PairsSpace
 from polydiff.core.parts.product import WHOLE, Product
-from polydiff.core.space import Batch, Euclidean
+from polydiff.core.space import Euclidean
 from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.schedule.base import SCHEDULES
-from polydiff.looking.errors import Unseen, nats, squared_error, unseen_error
+from polydiff.looking.errors import Unseen, nats, spread_of, squared_error, unseen_error
 from polydiff.looking.subject import Subject
 from polydiff.looking.views.one_step import one_step
-from polydiff.model.model import Model
 from polydiff.parts.gaussian import GaussianKernel
 from polydiff.parts.letters.kernel import LetterKernel, uniform_law
 from polydiff.testing.parts.letters import ExactLetters, Words, corrupted_words
@@ -29,45 +27,6 @@ from polydiff.testing.parts.letters import ExactLetters, Words, corrupted_words
 CHAIN = Words.chain([0.6, 0.3, 0.1], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], sites=3)
 KERNELS = {"masked": LetterKernel(3), "uniform": LetterKernel(3, uniform_law(3))}
 MEANS, STD, CLASSES = torch.tensor([-2.0, 0.5, 2.0]).double(), 0.3, torch.tensor([0.5, 0.3, 0.2]).double()
-
-
-class Exact(nn.Module):
-    """A closed form in the place of a network of parts."""
-
-    def __init__(self, kernels: Mapping[str, Any], law: Callable[..., Any]) -> None:
-        super().__init__()
-        self.kernels, self.law, self.weight = kernels, law, nn.Parameter(torch.zeros(()))
-
-    def with_precision(self, precision: str) -> Exact:
-        return self
-
-    def forward(self, x: Any, levels: Any, space: Any, cond: Any = None) -> dict[str, Tensor]:
-        found: dict[str, Tensor] = self.law(x, levels, space, cond)
-        return found
-
-
-class Known:
-    """A domain whose examples of both splits are these states."""
-
-    statistics: Mapping[str, Any] = {}
-
-    def __init__(self, x: Any, space: Callable[[int], Any]) -> None:
-        self.x, self.space = x, space
-
-    def size(self, split: str) -> int:
-        return len(next(iter(self.x.values()))) if isinstance(self.x, dict) else len(self.x)
-
-    def batch(self, split: str, indices: Sequence[int], generators: Any) -> Batch:
-        rows = list(indices)
-        x = {name: part[rows] for name, part in self.x.items()} if isinstance(self.x, dict) else self.x[rows]
-        return Batch(x, self.space(len(rows)))
-
-    def decode(self, x: Any, space: Any) -> list[int]:
-        return list(range(space.batch))
-
-
-def model_of(config: Mapping[str, Any], domain: Any, network: Exact) -> Model:
-    return Model(resolve("image", values={"device": "cpu", **config}).config, domain, network)
 
 
 def chain_nats(kernel: LetterKernel, level: float) -> float:
@@ -123,6 +82,8 @@ def test_angles_are_compared_with_a_uniform_draw() -> None:
     assert float(squared_error(x, other, space)[0]) == pytest.approx(0.2**2 + 0.5**2, rel=1e-4)
     unseen = Unseen.of(x, space, x.shape, space)
     assert float(unseen_error(x, unseen, space)[0]) == pytest.approx(2 * math.pi**2 / 3)
+    found = spread_of(torch.stack([x, other]), space)
+    torch.testing.assert_close(found, torch.tensor([[0.2**2, 0.5**2]]) / 2, rtol=0, atol=1e-5)
 
 
 def joint(x: Any, levels: Any, space: Any, cond: Any = None) -> dict[str, Tensor]:

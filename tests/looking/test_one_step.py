@@ -15,7 +15,7 @@ from untrained import untrained
 from polydiff.core.space import Euclidean, sqnorm
 from polydiff.core.streams import streams
 from polydiff.looking.page import look
-from polydiff.looking.subject import LEVELS, Subject
+from polydiff.looking.subject import LEVELS, Subject, Unable
 from polydiff.looking.views.one_step import one_step
 from polydiff.looking.views.trajectory import trajectory
 from polydiff.model.model import Model
@@ -93,7 +93,11 @@ def test_molecules_with_bonds_have_errors_of_each_part_and_their_noisy_states_fi
     assert [np.concatenate([one.positions for one in noisy]).std() / data for noisy in shown] == [
         pytest.approx(1, abs=0.5)
     ] * 2
-    seen = look(model, only=["one_step", "uncertainty"])
-    assert [view.name for view in seen.views] == ["one_step"]
+    seen = look(model, only=["one_step", "attention", "sensitivity", "uncertainty"])
+    assert [view.name for view in seen.views] == ["one_step", "attention", "sensitivity", "uncertainty"]
+    effects, spread = (view.numbers["parts"] for view in seen.views[2:])
+    assert effects.keys() == spread.keys() == {"positions", "atoms", "bonds"}
+    assert "<h3>bonds</h3>" in seen.views[2].html
     assert "The marginal law of bonds has" in seen.views[0].note
-    assert "several parts" in seen.missing[0].reason
+    with pytest.raises(Unable, match="several parts"):  # maps of attention
+        _ = subject.estimates_of_one_part

@@ -4,13 +4,15 @@ With D_c the estimate under all conditions and D the estimate without one of the
 
 $$ e(s) = \frac{\mathrm E\, |D_c(x, s) - D(x, s)|^2}{\mathrm E\, |x_0 - m|^2}, $$
 
-relative to the spread of the data around their mean m. It is 0 for a condition that the network ignores.
+relative to the spread of the data around their mean m. It is 0 for a condition that the network ignores. States of
+several parts have an effect on each; `polydiff.looking.errors` defines the distances.
 
 Symbols: L noise levels, B examples.
 """
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,9 +24,10 @@ from polydiff.contract.domain import Domain, conditions_of
 from polydiff.contract.likeness import ShowsWeights
 from polydiff.core.condition_batch import withhold
 from polydiff.core.conditions import Condition, Text, given
+from polydiff.core.parts.product import WHOLE, as_parts, as_product
 from polydiff.core.space import Batch
 from polydiff.looking.attended import words_at
-from polydiff.looking.difference import squared
+from polydiff.looking.errors import squared_path
 from polydiff.looking.fragments import heat_table, table, to_one
 from polydiff.looking.places import at_places
 from polydiff.looking.subject import LEVELS, Subject, Unable, level_name
@@ -40,14 +43,24 @@ class Sensitivity(NamedTuple):
     """The effect of conditions on estimates.
 
     Attributes:
-        levels: Falling noise levels, L of them.
-        effects: Condition -> its effect at each level, (L,), over all examples.
-        maps: Condition -> squared change of the estimate, (L, B, ...) of the shape of states.
+        levels: Falling noise levels, of the first part if there are several, L of them.
+        parts: Name of a part -> condition -> its effect at each level, (L,), over all examples.
+        maps: Condition -> squared change of the estimate of the first part, (L, B, ...) of the shape of its states.
     """
 
     levels: Sequence[float]
-    effects: Mapping[str, Tensor]
+    parts: Mapping[str, Mapping[str, Tensor]]
     maps: Mapping[str, Tensor]
+
+    @property
+    def effects(self) -> Mapping[str, Tensor]:
+        """Effects on the first part, which is the whole state if it has one part."""
+        return next(iter(self.parts.values()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the effects as JSON values, those on several parts by their names."""
+        found = {part: {name: e.tolist() for name, e in effects.items()} for part, effects in self.parts.items()}
+        return {"levels": list(self.levels)} | ({"effects": found[WHOLE]} if WHOLE in found else {"parts": found})
 
 
 @torch.no_grad()
@@ -60,23 +73,28 @@ def sensitivity(subject: Subject, batch: Batch, without: Mapping[str, Condition]
         without: Name of a part -> the conditions of the examples without it.
         n: Number of levels.
     """
-    process, model = subject.estimates_of_one_part, subject.model
+    process, model = subject.estimates, subject.model
     batch = batch.to(model.device)
-    plain = subject.deviation(batch)
+    plain, spaces = subject.deviations(batch), as_product(batch.space).parts
     levels = process.levels(model, n)
-    changes: dict[str, list[Tensor]] = {name: [] for name in without}
+    changes: dict[str, dict[str, list[Tensor]]] = {part: {name: [] for name in without} for part in plain}
     for level in levels:
         noisy = batch._replace(x=process.noisy(model, batch, level, subject.noise_streams(batch)))
-        whole = process.estimate(model, noisy, level)
+        whole = as_parts(process.estimate(model, noisy, level))
         for name, cond in without.items():
-            part = noisy._replace(cond={key: value.to(model.device) for key, value in cond.items()})
-            changes[name].append(squared(whole, process.estimate(model, part, level)))
-    maps = {name: torch.stack(found) for name, found in changes.items()}
+            fewer = noisy._replace(cond={key: value.to(model.device) for key, value in cond.items()})
+            other = as_parts(process.estimate(model, fewer, level))
+            for part, found in changes.items():
+                found[name].append(squared_path(whole[part], other[part], spaces[part]))
     effects = {
-        name: torch.stack([batch.space.sum(one).mean() for one in found]).double().cpu() / plain
-        for name, found in maps.items()
+        part: {
+            name: torch.stack([spaces[part].sum(one).mean() for one in maps]).double().cpu() / plain[part]
+            for name, maps in found.items()
+        }
+        for part, found in changes.items()
     }
-    return Sensitivity(levels, effects, {name: found.cpu() for name, found in maps.items()})
+    first = next(iter(changes.values()))
+    return Sensitivity(levels, effects, {name: torch.stack(maps).cpu() for name, maps in first.items()})
 
 
 def without_each(domain: Domain, cond: Condition) -> dict[str, Condition]:
@@ -109,11 +127,13 @@ def sensitivity_view(subject: Subject) -> View:
     if not without:
         raise Unable("The examples have no condition that can be withheld.")
     found, name = sensitivity(subject, batch, without), level_name(subject.model)
-    rows = [
-        (f"{name} {level:.3g}", [float(e[i]) for e in found.effects.values()]) for i, level in enumerate(found.levels)
-    ]
-    parts = [heat_table(list(found.effects), rows)]
-    if provides(domain, ShowsWeights):
+    parts = []
+    for part, effects in found.parts.items():
+        rows = [
+            (f"{name} {level:.3g}", [float(e[i]) for e in effects.values()]) for i, level in enumerate(found.levels)
+        ]
+        parts += [f"<h3>{html.escape(part)}</h3>"] * (part != WHOLE) + [heat_table(list(effects), rows)]
+    if provides(domain, ShowsWeights) and WHOLE in found.parts:
         parts += where(domain, subject)
     trained = subject.model.config.train.condition_dropout
     caution = (
@@ -127,7 +147,7 @@ def sensitivity_view(subject: Subject) -> View:
         "The squared change of the one-step estimate if a condition is withheld, relative to the spread of the data: 0 "
         f"for a condition that is ignored at that noise level. Over {batch.space.batch} examples.{caution}",
         "".join(parts),
-        {"levels": list(found.levels), "effects": {name: values.tolist() for name, values in found.effects.items()}},
+        found.as_json(),
     )
 
 

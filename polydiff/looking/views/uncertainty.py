@@ -12,7 +12,7 @@ Symbols: L noise levels, B examples, K draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,10 @@ from torch import Tensor
 
 from polydiff.contract.domain import Samples
 from polydiff.contract.likeness import Encodes, ShowsWeights
+from polydiff.core.parts.product import WHOLE, as_parts, as_product
 from polydiff.core.process.abilities import Inpaints
 from polydiff.core.space import Batch, Euclidean
-from polydiff.looking.difference import variance
+from polydiff.looking.errors import spread_of
 from polydiff.looking.fragments import curve, show, table, to_one
 from polydiff.looking.places import at_places
 from polydiff.looking.subject import LEVELS, Subject, level_name
@@ -44,14 +45,24 @@ class Spread(NamedTuple):
     """The spread of estimates over noises.
 
     Attributes:
-        levels: Falling noise levels, L of them.
-        relative: Root mean square of the spread at each level, relative to that of the data, (L,).
-        maps: Variance over noises of each element of the estimates, (L, B, ...) of the shape of states.
+        levels: Falling noise levels, of the first part if there are several, L of them.
+        parts: Name of a part -> root mean square of the spread at each level, relative to that of the data, (L,).
+        maps: Variance over noises of each element of the estimates of the first part, (L, B, ...).
     """
 
     levels: Sequence[float]
-    relative: Tensor
+    parts: Mapping[str, Tensor]
     maps: Tensor
+
+    @property
+    def relative(self) -> Tensor:
+        """Spread of the first part, which is the whole state if it has one part, (L,)."""
+        return next(iter(self.parts.values()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the spread as JSON values, those of several parts by their names."""
+        found = {name: values.tolist() for name, values in self.parts.items()}
+        return {"levels": list(self.levels)} | ({"spread": found[WHOLE]} if WHOLE in found else {"parts": found})
 
 
 @torch.no_grad()
@@ -64,19 +75,22 @@ def spread(subject: Subject, batch: Batch, draws: int = DRAWS, n: int = LEVELS) 
         draws: Number of noises, at least 2.
         n: Number of levels.
     """
-    process, model = subject.estimates_of_one_part, subject.model
+    process, model = subject.estimates, subject.model
     batch = batch.to(model.device)
-    plain = subject.deviation(batch)
-    levels, maps, relative = process.levels(model, n), [], []
+    plain, spaces = subject.deviations(batch), as_product(batch.space).parts
+    levels, maps = process.levels(model, n), list[Tensor]()
+    relative: dict[str, list[float]] = {name: [] for name in plain}
     for level in levels:
         found = [
-            process.estimate(model, batch._replace(x=process.noisy(model, batch, level, noise)), level)
+            as_parts(process.estimate(model, batch._replace(x=process.noisy(model, batch, level, noise)), level))
             for noise in (subject.noise_streams(batch, f"look/{k}") for k in range(draws))
         ]
-        over_draws = variance(torch.stack(found))
-        maps.append(over_draws.cpu())
-        relative.append(math.sqrt(float(batch.space.sum(over_draws).mean()) / plain))
-    return Spread(levels, torch.tensor(relative, dtype=torch.float64), torch.stack(maps))
+        over_draws = {name: spread_of(torch.stack([one[name] for one in found]), spaces[name]) for name in plain}
+        maps.append(next(iter(over_draws.values())).cpu())
+        for name, elements in over_draws.items():
+            relative[name].append(math.sqrt(float(spaces[name].sum(elements).mean()) / plain[name]))
+    parts = {name: torch.tensor(values, dtype=torch.float64) for name, values in relative.items()}
+    return Spread(levels, parts, torch.stack(maps))
 
 
 class Completions(NamedTuple):
@@ -125,16 +139,17 @@ def uncertainty_view(subject: Subject) -> View:
     domain = subject.model.domain
     found, batch = spread(subject, subject.examples(MEASURED)), subject.examples()
     examples = subject.decoded(batch.x, batch)
-    plot = curve("spread of estimates against noise level", np.array(found.levels), found.relative.numpy())
-    parts = [table(["spread of estimates over noises"], [("", [plot])])]
-    if provides(domain, ShowsWeights):
+    name, levels = "spread of estimates against noise level", np.array(found.levels)
+    rows = [("" if part == WHOLE else part, [curve(name, levels, own.numpy())]) for part, own in found.parts.items()]
+    parts = [table(["spread of estimates over noises"], rows)]
+    if provides(domain, ShowsWeights) and WHOLE in found.parts:
         maps = torch.stack([at_places(one, batch.space).sqrt() for one in spread(subject, batch).maps])
-        rows = [
+        shown = [
             (f"{level_name(subject.model)} {level:.3g}", [domain.show_weights(examples, one, [""] * len(examples))])
             for level, one in zip(found.levels, to_one(maps, together=True), strict=True)
         ]
-        parts.append(table(["where it is"], rows))
-    numbers: dict[str, Any] = {"levels": list(found.levels), "spread": found.relative.tolist()}
+        parts.append(table(["where it is"], shown))
+    numbers = found.as_json()
     if can_complete(subject, batch):
         made = completions(subject, middle(batch.x))
         numbers["spread_of_completions"] = made.relative
