@@ -35,6 +35,11 @@ class Sizes(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.most, self.error = most, error
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: else the first tensor imports torch._dynamo, in a second, though nothing is compiled here."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if args and not isinstance(args[0], Tensor) and created(func.__name__, args) > self.most:
             raise self.error

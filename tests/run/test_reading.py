@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_runs import tiny
+from untrained import untrained
 
 from polydiff.cli import main
 from polydiff.contract.data import quarantine
@@ -371,3 +374,15 @@ def test_a_checkpoint_holds_the_number_of_tensors_of_each_file(run: Path) -> Non
     state = json.loads((newest(run) / "state.json").read_text())
     assert state["tensors"].keys() == {"model", "ema", "optimizer", "averages"}
     assert np.all(np.array(list(state["tensors"].values())) > 0)
+
+
+def test_a_model_is_loaded_and_sampled_without_the_compiler_of_torch(tmp_path: Path) -> None:
+    """Its import takes a second."""
+    run = untrained(tmp_path / "run", "image", **{"data.size": 8, "backbone.channels": 8, "device": "cpu"})
+    code = f"""
+import sys, polydiff
+print(len(polydiff.load({str(run)!r}).sample(2, steps=2).examples))
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
