@@ -161,7 +161,9 @@ class AudioConfig(Config):
     encode: EncodeConfig = EncodeConfig(spectral=1.0)
     optim: OptimConfig = OptimConfig(lr=2e-3, warmup=50, decay="cosine")
     train: TrainConfig = TrainConfig(steps=3000, batch_size=16, ema=0.99, checkpoint_every=1000)
-    sample: SampleConfig = SampleConfig(steps=24, sampler="dpmpp_2m_sde", options={"high": 1.0}, guidance=1.25)
+    sample: SampleConfig = SampleConfig(
+        steps=20, sampler="dpmpp_2m_sde", options={"high": 1.0}, guidance=1.4, guidance_interval=(1.0, 1e4)
+    )  # below noise level 1 guidance costs evaluations and changes little (docs/recipes.md)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the network that suits `learn`; codes have a quarter of the numbers of a sound."""
