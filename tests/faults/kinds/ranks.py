@@ -63,7 +63,7 @@ FAULTS = [
     Fault("interrupt", (130,), r"Stopped; step \d+ is saved"),
     Fault("terminate-all", (143,), r"Stopped; step \d+ is saved"),
     Fault("interrupt-all", (130,), r"Stopped; step \d+ is saved"),
-    Fault("kill-agent", (-9,), r"Stopped; step \d+ is saved|Stopped after training"),  # its end is noticed a little later
+    Fault("kill-agent", (-9,), r"Stopped; step \d+ is saved|Stopped after training"),  # noticed a little later
     Fault("seed", (2,), r"Processes 1 and 0 differ in their configuration: seed is", begun=False),
     Fault("examples", (2,), r"Processes 1 and 0 differ in their data", begun=False),
     Fault("version", (2,), r"Processes 1 and 0 differ in their versions", begun=False),
