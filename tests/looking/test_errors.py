@@ -21,7 +21,8 @@ from polydiff.looking.errors import Unseen, nats, spread_of, squared_error, unse
 from polydiff.looking.subject import Subject
 from polydiff.looking.views.one_step import one_step
 from polydiff.parts.gaussian import GaussianKernel
-from polydiff.parts.letters.kernel import LetterKernel, uniform_law
+from polydiff.parts.letters.kernel import LetterKernel
+from polydiff.parts.letters.law import uniform_law
 from polydiff.testing.parts.letters import ExactLetters, Words, corrupted_words
 
 CHAIN = Words.chain([0.6, 0.3, 0.1], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.3, 0.6]], sites=3)

@@ -14,8 +14,8 @@ from polydiff.core.parts.product import WHOLE, Product
 from polydiff.core.streams import streams
 from polydiff.parts.bound import dense_at_ends
 from polydiff.parts.guidance import Guided
-from polydiff.parts.letters.kernel import LetterKernel, uniform_law
-from polydiff.parts.letters.law import pick, sharpened
+from polydiff.parts.letters.kernel import LetterKernel
+from polydiff.parts.letters.law import pick, sharpened, uniform_law
 from polydiff.parts.letters.samplers import Jump, ancestral, confident, first_hitting, remask
 from polydiff.parts.sampling.execute import Held, JointRow, begin, run_rows, with_known
 from polydiff.parts.schedule import LEVEL_SCHEDULES, level_grid

@@ -14,7 +14,8 @@ from polydiff.gaussian.loss.base import Loss
 from polydiff.gaussian.sampling.plan import grid, rows_on
 from polydiff.gaussian.schedule.base import SCHEDULES
 from polydiff.parts.gaussian import GaussianKernel
-from polydiff.parts.letters.kernel import LetterKernel, uniform_law
+from polydiff.parts.letters.kernel import LetterKernel
+from polydiff.parts.letters.law import uniform_law
 from polydiff.parts.letters.samplers import Jump, ancestral
 from polydiff.testing.parts.kernel import check_kernel
 

@@ -88,7 +88,7 @@ class Library:
         names: Names of the P properties, those of `PROPERTIES` first.
         properties: Properties of each geometry (n, P); NaN if unknown.
         places: Index of the item that each geometry comes from (n,).
-        sides: Split of each geometry, `TRAIN`, `UNUSED` or `TEST`; -1 if the data set does not come divided (n,).
+        sides: Split of each geometry, `TRAIN`, `UNUSED` or `TEST`; -1 if the data do not state it (n,).
         found: Number of items found in the data set.
         perceived: Identity of the molecule that RDKit perceives in each geometry, "" if none, n of them.
         rejected: Reason -> number of rejected molecules.

@@ -34,7 +34,9 @@ from polydiff.core.entry import check_states
 from polydiff.core.parts.letters import Letters
 from polydiff.core.registry import Registry
 from polydiff.parts.kernel import KernelEntry, Source
+from polydiff.parts.letters.law import frequencies as frequencies
 from polydiff.parts.letters.law import pick
+from polydiff.parts.letters.law import uniform_law as uniform_law
 from polydiff.parts.letters.samplers import JUMPS, REPLACING, Jump, Reveal
 from polydiff.parts.process import register_kernel
 from polydiff.support.errors import UserError
@@ -238,24 +240,6 @@ class LetterKernel:
             raise UserError(
                 f"{name} has the letter {wrong}, but the letters of these data are 0 to {self.letters - 1}."
             )
-
-
-def frequencies(source: Source) -> tuple[float, ...]:
-    """Return the letters' frequencies in the training data, which must all be positive."""
-    found = source.statistics.get("frequencies")
-    if found is None:
-        raise UserError("process=marginal needs the frequencies of letters, which these data do not provide.")
-    if min(found) <= 0:
-        raise UserError(
-            "process=marginal: a letter does not occur in the training data, so the prior would never give it. "
-            "Use process=uniform or masked."
-        )
-    return tuple(float(f) / sum(found) for f in found)
-
-
-def uniform_law(letters: int) -> tuple[float, ...]:
-    """Return equal probabilities of all letters."""
-    return (1 / letters,) * letters
 
 
 def entry(

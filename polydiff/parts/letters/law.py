@@ -1,4 +1,4 @@
-r"""How letters move: laws of one site in a step, and draws from them.
+r"""Laws of one site: those that letters end in, those of a step, and draws from them.
 
 Symbols: K letters, p posterior of clean letters (R, ..., K), v uniform numbers (R, ...).
 """
@@ -7,6 +7,27 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from polydiff.parts.kernel import Source
+from polydiff.support.errors import UserError
+
+
+def frequencies(source: Source) -> tuple[float, ...]:
+    """Return the letters' frequencies in the training data, which must all be positive."""
+    found = source.statistics.get("frequencies")
+    if found is None:
+        raise UserError("process=marginal needs the frequencies of letters, which these data do not provide.")
+    if min(found) <= 0:
+        raise UserError(
+            "process=marginal: a letter does not occur in the training data, so the prior would never give it. "
+            "Use process=uniform or masked."
+        )
+    return tuple(float(f) / sum(found) for f in found)
+
+
+def uniform_law(letters: int) -> tuple[float, ...]:
+    """Return equal probabilities of all letters."""
+    return (1 / letters,) * letters
 
 
 def pick(weights: Tensor, v: Tensor) -> Tensor:
