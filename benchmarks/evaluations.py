@@ -2,8 +2,9 @@
 
     python benchmarks/evaluations.py RUN [--metrics pitch_accuracy in_tune] [--budgets 10 20 50] [-n 256] [--record]
 
-Each number is that of `polydiff eval RUN -n N --sampler NAME --steps S`, with S such that the network is evaluated as
-often for a sample as the column says, guidance included; the last column is real data by the same judges.
+Each number is that of `polydiff eval RUN -n N --sampler NAME --steps S`, with the largest S at which the network is
+evaluated at most as often for a sample as the column says, guidance included; the last column is real data by the same
+judges.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from networks import steps_of
 from timing import markdown, parser, show
 
 from polydiff.judging.evaluate import evaluate
@@ -26,12 +26,17 @@ def figure(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def steps_within(model: Model, budget: int, **how: Any) -> int:
+    """Return the most steps that take at most so many evaluations, at least 1; the budget if their number varies."""
+    return next(
+        n for n in range(budget, 0, -1) if n == 1 or (model.evaluations(model.plan(steps=n, **how)) or 0) <= budget
+    )
+
+
 def judged(model: Model, n: int, guidance: float, budget: int, sampler: str) -> dict[str, Any]:
     """Return the metrics of samples by so many evaluations of the network."""
-    calls = budget if guidance == 1 else budget // 2
-    metrics: dict[str, Any] = evaluate(model, n, sampler=sampler, steps=steps_of(sampler, calls), guidance=guidance)[
-        "metrics"
-    ]
+    how: dict[str, Any] = {"sampler": sampler, "guidance": guidance}
+    metrics: dict[str, Any] = evaluate(model, n, steps=steps_within(model, budget, **how), **how)["metrics"]
     return metrics
 
 

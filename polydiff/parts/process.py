@@ -62,7 +62,8 @@ class OnePartProcess(EstimatesByPart):
     @property
     def suits(self) -> Mapping[str, Any]:
         """Dotted key -> value: defaults of a configuration with this process."""
-        return self.entry.suits
+        # its levels go from 0 to 1, so an interval of noise levels means nothing to it
+        return {"sample.guidance_interval": None, **self.entry.suits}
 
     @property
     def keys(self) -> Collection[str]:

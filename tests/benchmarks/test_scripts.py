@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -50,6 +51,7 @@ def bench(monkeypatch: pytest.MonkeyPatch):
         "image_metrics",
         "backbones",
         "decided",
+        "evaluations",
         "looking",
     ):
         sys.modules.pop(name, None)
@@ -263,3 +265,17 @@ def test_a_comparison_of_networks_trains_and_judges_once(bench, tmp_path: Path, 
     assert steps == [20, 40]
     assert "| dit | 2 | 40 | 0.500 ± 0.100 | - |" in table
     assert "| real data |  |  | 1.000 | - |" in table
+
+
+def test_steps_within_a_budget_count_both_estimates_inside_an_interval_of_guidance(bench) -> None:
+    """Each step takes one evaluation, and a second one if its level is in the interval."""
+    import evaluations
+
+    def calls(how: SimpleNamespace) -> int | None:
+        return None if how.sampler == "adaptive" else how.steps + sum(n > how.low for n in range(how.steps))
+
+    model: Any = SimpleNamespace(plan=lambda **how: SimpleNamespace(**how), evaluations=calls)
+    found = [evaluations.steps_within(model, 20, sampler="auto", low=low) for low in (-1, 4, 99)]
+    assert found == [10, 12, 20]  # 12 steps and the 7 of them above 4; 13 steps would take 21 evaluations
+    assert evaluations.steps_within(model, 20, sampler="adaptive", low=0) == 20
+    assert evaluations.steps_within(model, 1, sampler="auto", low=-1) == 1

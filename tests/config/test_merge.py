@@ -380,3 +380,11 @@ def test_a_codec_of_a_name_that_no_file_can_have_is_read_as_no_run() -> None:
     codec = resolve("image", words={"codec": "x" * 500}).config.codec
     assert codec is not None
     assert codec.name == "x" * 500
+
+
+def test_an_interval_of_noise_levels_is_no_default_of_processes_with_levels_from_0_to_1(tmp_path: Path) -> None:
+    """The error of sounds and letters is about them, not about a key that nobody set."""
+    assert resolve("audio").config.sample.guidance_interval == (1.0, 1e4)
+    assert resolve("audio", values={"process": "masked"}).config.sample.guidance_interval is None
+    with pytest.raises(UserError, match="process=masked needs states that are letters"):
+        train("audio", tmp_path / "run", overrides={"process": "masked", "data.n_train": 50})

@@ -133,7 +133,10 @@ def check_interval(interval: Interval | None, schedule: Schedule | None = None) 
         raise ValueError(f"interval must be a low and a higher noise level, not {list(interval)}.")
     if schedule is not None and (interval[1] < schedule.sigma_min or interval[0] > schedule.sigma_max):
         ends = f"{schedule.sigma_min:g} to {schedule.sigma_max:g}"
-        raise ValueError(f"interval {list(interval)} holds no noise level of this schedule, which go from {ends}.")
+        raise ValueError(
+            f"interval {list(interval)} holds no noise level of this schedule, which go from {ends}. Set null to "
+            "guide at all levels."
+        )
 
 
 def calls(method: Method, interval: Interval | None, level: float) -> int:
