@@ -86,8 +86,12 @@ def sampling(exported: Exported, how: SampleConfig) -> dict[str, Any]:
     """
     if how.sampler == "shortcut":
         raise UserError("The sampler shortcut tells the network its step size. Export with --sampler ddim.")
-    guided = how.guidance != 1 and any(about.get("condition") for about in inputs(exported).values())
-    if guided and (how.guidance_method != "cfg" or how.guidance_options or how.guide or how.negative):
+    conditioned = any(about.get("condition") for about in inputs(exported).values())
+    if (
+        conditioned
+        and how.guidance != 1
+        and (how.guidance_method != "cfg" or how.guidance_options or how.guide or how.negative)
+    ):
         raise UserError(
             "The exported program has the guidance cfg without options. Export with --guidance 1, or "
             "--guidance-method cfg."
@@ -98,7 +102,7 @@ def sampling(exported: Exported, how: SampleConfig) -> dict[str, Any]:
         "steps": how.steps,
         "levels": list(plan.levels),
         "rows": [row_json(row, how) for row in plan.rows],
-        "guidance": {"scale": how.guidance, "interval": how.guidance_interval} if guided else None,
+        "guidance": {"scale": how.guidance, "interval": how.guidance_interval} if conditioned else None,
     }
 
 

@@ -140,6 +140,14 @@ def test_samples_of_a_plugin_are_arrays_and_its_conditions_may_be_left_out(ring:
     assert np.load(tmp_path / "samples" / "samples.npy").shape == (3, 2)
 
 
+def test_a_program_exported_without_guidance_keeps_the_interval_for_its_own_option(tmp_path: Path) -> None:
+    run, folder = untrained(tmp_path / "run", "audio", **SMALL["audio"]), tmp_path / "onnx"
+    how = ["--sampler", "dpmpp_2m", "--steps", "4", "--guidance", "1"]
+    assert main(["export", str(run), "--format", "onnx", "-o", str(folder), *how]) == 0
+    spec = json.loads((folder / "model.json").read_text())
+    assert spec["sampling"]["guidance"] == {"scale": 1.0, "interval": [1.0, 10_000.0]}
+
+
 def test_onnxruntime_computes_the_timesteps_of_a_table(tmp_path: Path) -> None:
     """At and between grid points, as a network of diffusers takes them."""
     steps = Timesteps(SCHEDULES["linear"]())
