@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from polydiff.contract.data.arrays import load_array
 from polydiff.contract.data.columns import EMBEDDING
 from polydiff.contract.data.places import Place
 from polydiff.contract.data.quarantine import Quarantine
@@ -259,7 +260,7 @@ def seconds(name: str, cell: Any) -> float | None:
 def array(path: Path) -> list[Entry]:
     """Return the rows of an array (N, T) or (N, C, T), whose sample rate is data.sample_rate."""
     try:
-        sounds = np.load(path, mmap_mode="r", allow_pickle=False)
+        sounds = load_array(path, mmap_mode="r")
     except Exception as error:
         raise UserError(f"data.path={path} cannot be read as an array: {one_line(error)}.") from error
     if not isinstance(sounds, np.ndarray):

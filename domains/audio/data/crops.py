@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from polydiff.contract.data.arrays import load_array
 from polydiff.contract.data.places import Place, Region, opened_bytes
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.data.formats.mp3 import right_header
@@ -159,7 +160,7 @@ def array_frames(place: Place, low: int, high: int) -> Tensor:
 @lru_cache(maxsize=4)
 def opened_array(path: Path, stamp: int) -> NDArray[Any]:
     """Return a memory-mapped array, cached until the modification time `stamp` of its file changes."""
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: NDArray[Any] = load_array(path, mmap_mode="r")
     return array
 
 

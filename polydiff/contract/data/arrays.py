@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from threading import RLock
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from polydiff.support.errors import UserError, one_line
+
+_ONE_AT_A_TIME = RLock()
+
+
+def load_array(file: Path | BinaryIO, mmap_mode: Literal["r"] | None = None) -> Any:
+    """Return np.load of a file without pickles, for a program of several threads.
+
+    numpy reads a header as a Python literal, and Python 3.11's parser shares a counter between threads: if garbage
+    collection lets another thread parse in between, it raises SystemError ("AST constructor recursion depth mismatch").
+    """
+    with _ONE_AT_A_TIME:
+        return np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
 
 
 def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:
@@ -19,7 +32,7 @@ def read_array(file: Path | BinaryIO, path: Path) -> NDArray[Any]:
             tokenize.TokenError, zipfile.BadZipFile and MemoryError for a shape that a header invents.
     """
     try:
-        array = np.load(file, allow_pickle=False)
+        array = load_array(file)
     except Exception as error:
         raise UserError(f"{path} cannot be read as an array (.npy): {one_line(error)}.") from error
     if not isinstance(array, np.ndarray):
