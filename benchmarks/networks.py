@@ -3,8 +3,8 @@
 The error of a sample is its distance from the solution of the same probability-flow ODE from the same noise by 200
 evaluations of Heun's method, over that solution's norm; a sampler's number is the median over samples (in brackets: the
 root mean square). The last line of a table is how far another method of 200 evaluations is from the same solution:
-what lies below it means nothing. Guided networks solve the ODE of the guided estimate. With --calibrate, one row more
-shows the sampler that `polydiff.calibrate` fits to the network on other noise.
+what lies below it means nothing. Guided networks solve the ODE of the estimate guided at all noise levels. With
+--calibrate, one row more shows the sampler that `polydiff.calibrate` fits to the network on other noise.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from cases import table
 from samplers import machine
 
+from polydiff.contract.sections.sampling import ALL_LEVELS
 from polydiff.core.space import Space, State, sqnorm
 from polydiff.core.streams import streams
 from polydiff.model.calibration.fit import calibrate
@@ -39,10 +40,15 @@ def steps_of(sampler: object, evaluations: int) -> int:
 
 
 def solve(model: Model, n: int, evaluations: int, guidance: float, **how: Any) -> tuple[State, Space]:
-    """Return n states that a sampler ends at, and their space."""
-    plan = model.plan(steps=steps_of(how["sampler"], evaluations), guidance=guidance, **how)
+    """Return n states that a sampler ends at, and their space; guidance applies at all noise levels."""
+    plan = model.plan(steps=steps_of(how["sampler"], evaluations), **guided(guidance), **how)
     space, cond = model.domain.blank(streams(0, "blank", range(n)), {})
     return model.states(space, cond, 0, range(n), plan), space.to(model.device)
+
+
+def guided(guidance: float) -> dict[str, Any]:
+    """Return the keys of guidance at all noise levels; a run may have an interval."""
+    return {"guidance": guidance, **({} if guidance == 1 else {"guidance_interval": ALL_LEVELS})}
 
 
 def error(x: State, truth: State, space: Space) -> str:
@@ -59,16 +65,18 @@ def measure(model: Model, n: int, guidance: float, budgets: Sequence[int], calib
         errors = [error(solve(model, n, budget, guidance, **how)[0], truth, space) for budget in budgets]
         rows.append([" ".join(map(str, how.values())), *errors])
     if calibrated:
-        found = [calibrate(model, steps=budget, guidance=guidance).sampling for budget in budgets]
-        fitted = [solve(model, n, budget, **as_keys(how))[0] for budget, how in zip(budgets, found, strict=True)]
+        found = [calibrate(model, steps=budget, **guided(guidance)).sampling for budget in budgets]
+        fitted = [
+            solve(model, n, budget, guidance, **as_keys(how))[0] for budget, how in zip(budgets, found, strict=True)
+        ]
         rows.insert(1, ["calibrated", *(error(x, truth, space) for x in fitted)])
     other = error(solve(model, n, 200, guidance, sampler="adams", spacing="asinh")[0], truth, space)
     return [*rows, ["adams, 200 evaluations", *[other] * len(budgets)]]
 
 
 def as_keys(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a fitted sampler without its steps, which follow from the evaluations."""
-    return {key: value for key, value in sampling.items() if key != "steps"}
+    """Return the keys of a fitted sampler without its steps, which follow from the evaluations, and its guidance."""
+    return {key: value for key, value in sampling.items() if key not in ("steps", "guidance", "guidance_interval")}
 
 
 def main(words: Sequence[str] | None = None) -> None:

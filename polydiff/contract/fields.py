@@ -146,7 +146,8 @@ class Real:
 
     def words(self, cond: Tensor) -> list[Any]:
         numbers = (self.mean + self.std * cond.double()).tolist()
-        return [ANY if math.isnan(value) else float(f"{value:.5g}") for value in numbers]
+        rounded = [ANY if math.isnan(value) else float(f"{value:.5g}") for value in numbers]
+        return [int(value) if isinstance(value, float) and value.is_integer() else value for value in rounded]
 
 
 @dataclass(frozen=True)

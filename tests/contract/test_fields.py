@@ -47,7 +47,8 @@ def test_a_missing_value_is_encoded_as_not_given(name: str) -> None:
 
 def test_words_undo_encoding() -> None:
     assert FIELDS["label"].words(FIELDS["label"].encode(VALUES["label"])) == ["dog", "any", "cat"]
-    assert FIELDS["tempo"].words(FIELDS["tempo"].encode(VALUES["tempo"])) == [80, "any", 123.5]
+    words = FIELDS["tempo"].words(FIELDS["tempo"].encode(VALUES["tempo"]))
+    assert list(map(str, words)) == ["80", "any", "123.5"]
     cond = FIELDS["text"].encode(VALUES["text"])
     assert cond.shape == (3, 3, 4)
     torch.testing.assert_close(0.5 * cond[2], torch.from_numpy(vectors(3)))

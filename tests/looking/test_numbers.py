@@ -108,8 +108,11 @@ def test_a_model_that_draws_its_training_examples_has_copies_alone_and_the_law_i
     assert shares["honest"] == pytest.approx(0.01, abs=0.02)
 
 
-def test_a_walk_between_conditions_begins_and_ends_with_their_samples_and_mixes_estimates_between() -> None:
-    subject = Subject(exact_model(two_classes()), sampling={"steps": 8, "sampler": "ddim"})
+@pytest.mark.parametrize("configured", [{}, {"sample.guidance": 2.0, "sample.guidance_interval": (1.0, 10.0)}])
+def test_a_walk_between_conditions_begins_and_ends_with_their_samples_and_mixes_estimates_between(
+    configured: dict[str, Any],
+) -> None:
+    subject = Subject(exact_model(two_classes(), **configured), sampling={"steps": 8, "sampler": "ddim"})
     a, b = two_conditions(subject) or ({}, {})
     assert {a["label"], b["label"]} == {"0", "1"}
     found = condition_walk(subject, {"label": 0}, {"label": 1}, shares=(0.0, 0.5, 1.0), n=4)

@@ -102,17 +102,17 @@ def trained(
         found.facts[f"task={task}"] = task_in_words(other, clips.reference)
 
 
-def usable_columns(source: Source) -> list[str]:
-    """Return the columns of sounds of training that can be conditions, in order."""
+def usable_columns(source: Source) -> dict[str, int]:
+    """Return the columns of sounds of training that can be conditions, each with the number of its distinct values."""
     sounds = source.splits["train"] if isinstance(source, Folder) else []
-    found = []
+    found = {}
     for name in dict.fromkeys(name for sound in sounds for name in sound.entry.columns):
         cells = {sound.entry.name: sound.entry.columns[name] for sound in sounds if name in sound.entry.columns}
         try:
             check_type(name, "class" if name == LABEL else plain_type([*cells.values()]), cells, "sounds")
         except UserError:  # such as a text that differs for each sound
             continue
-        found.append(name)
+        found[name] = len(set(map(str, cells.values())))
     return found
 
 

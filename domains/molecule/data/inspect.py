@@ -74,9 +74,14 @@ def further_columns(library: Library, data: MoleculeData) -> dict[str, str]:
     """
     used = {column.name for column in described_columns(data, library).values()}
     used |= {word.partition(":")[0] for word in data.conditions} | reserved_names(data, library).keys()
-    own = [name for name in library.names if name not in PROPERTIES and name not in used]
-    repeats = {name: 2 * len(cells) <= library.used for name, cells in library.texts.items() if name not in used}
-    own += [name if often else f"{name}:text" for name, often in repeats.items()]
+    own = {
+        name: len(np.unique(column[~np.isnan(column)]))
+        for name, column in zip(library.names, library.properties.T, strict=True)
+        if name not in PROPERTIES and name not in used
+    }
+    for name, cells in library.texts.items():
+        if name not in used:
+            own[name if 2 * len(cells) <= library.used else f"{name}:text"] = len(cells)
     return other_columns(own, (), data.conditions)
 
 

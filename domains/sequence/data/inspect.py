@@ -79,7 +79,7 @@ def facts_of(source: Source, config: SequenceConfig, alphabet: Alphabet, length:
     sizes = [len(text) for text in train.whole()]
     half, most = np.quantile(sizes, (0.5, 1))
     columns = {name for one in train.listed for name in one.columns} - source.fields.keys()
-    further = [as_condition(name, train.listed) for name in sorted(columns)]
+    further = dict(as_condition(name, train.listed) for name in sorted(columns))
     return {
         **facts,
         "letters of a training text": {"least": min(sizes), "half": float(half), "greatest": int(most)},
@@ -96,11 +96,12 @@ def advice_for(data: SequenceData, set_keys: Collection[str]) -> dict[str, Any]:
     return {"data.judge": "smiles"} if all(holds_smiles(file, data.column) for file in files) else {}
 
 
-def as_condition(name: str, listed: Sequence[Listed]) -> str:
-    """Return how `data.conditions` names a column: with the type text if its texts hardly repeat."""
+def as_condition(name: str, listed: Sequence[Listed]) -> tuple[str, int]:
+    """Return how `data.conditions` names a column, with the type text if its texts hardly repeat, and its values."""
     cells = [one.columns[name] for one in listed if name in one.columns]
-    classes = all(map(is_number, cells)) or len(set(map(str, cells))) <= max(FEW, len(cells) // 2)
-    return name if classes else f"{name}:text"
+    distinct = len(set(map(str, cells)))
+    classes = all(map(is_number, cells)) or distinct <= max(FEW, len(cells) // 2)
+    return name if classes else f"{name}:text", distinct
 
 
 def shown_letters(letters: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any, Protocol
@@ -260,15 +260,16 @@ def measure_fields(
     return {name: measured(name, kind) for name, kind in types.items()}
 
 
-def other_columns(columns: Iterable[str], used: Collection[str], conditions: Sequence[str]) -> dict[str, str]:
+def other_columns(columns: Mapping[str, int], used: Collection[str], conditions: Sequence[str]) -> dict[str, str]:
     """Return {"other columns": their names, and how they become conditions}, {} if there are none.
 
     Arguments:
-        columns: Columns that can be conditions.
+        columns: Columns that can be conditions, each with the number of its distinct values; one with a single value
+            tells a network nothing and is left out.
         used: Names of the conditions of the configuration.
         conditions: Value of `data.conditions`.
     """
-    further = [name for name in dict.fromkeys(columns) if name not in used]
+    further = [name for name, values in columns.items() if values > 1 and name not in used]
     if not further:
         return {}
     every = ",".join([*conditions, *further])

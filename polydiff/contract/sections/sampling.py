@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from polydiff.contract.sections.base import RunPath, Section
+
+ALL_LEVELS = (0.0, sys.float_info.max)
+"""A `guidance_interval` of all noise levels, for a model whose configuration has a narrower one."""
 
 
 class SampleConfig(Section):

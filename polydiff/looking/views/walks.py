@@ -17,6 +17,7 @@ from typing import Any
 
 from polydiff.contract.abilities import task_conditions
 from polydiff.contract.domain import Samples, conditions_of
+from polydiff.contract.sections.sampling import ALL_LEVELS
 from polydiff.core.condition_batch import withhold
 from polydiff.core.process.abilities import Interpolates
 from polydiff.core.space import Batch, state_to
@@ -54,7 +55,7 @@ def condition_walk(
         if share == 1:
             how |= {"guidance": 1.0}
         else:
-            how |= {"guidance": share, "negative": dict(a)}
+            how |= {"guidance": share, "negative": dict(a), "guidance_interval": ALL_LEVELS}
         found.append(subject.model.request(b, **how).joined(range(n), subject.seed))
     return found
 

@@ -287,10 +287,10 @@ def test_data_check_advises_for_very_low_sample_rates(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_conditions_and_those_that_could_be_are_named(tmp_path: Path) -> None:
-    rows = ["path,speaker,tempo,text"]
+    rows = ["path,speaker,tempo,text,source"]
     for i in range(30):
         write(tmp_path / f"{i}.wav", sound(i))
-        rows.append(f"{i}.wav,{'ab'[i % 2]},{60 + i},sentence {i}")
+        rows.append(f"{i}.wav,{'ab'[i % 2]},{60 + i},sentence {i},constant")
     (tmp_path / "table.csv").write_text("\n".join(rows))
     facts = inspect("audio", tmp_path / "table.csv", {"data.conditions": "tempo"}).facts
     assert list(facts["conditions"]) == ["tempo"]

@@ -31,7 +31,8 @@ def check(capsys: pytest.CaptureFixture[str], path: Path, *words: str, code: int
 def test_data_check_describes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "own.csv"
     path.write_text(
-        "smiles,pIC50,name\nCCO,5,a\nCCN,,b\nCC[Si](C)(C)C,7,c\nCCCCCCCCC,1,d\nnonsense,2,e\nOCC,3,f\nCCCO,6,g\n"
+        "smiles,pIC50,name,year,source\nCCO,5,a,2020,x\nCCN,,b,2020,x\nCC[Si](C)(C)C,7,c,2020,x\nCCCCCCCCC,1,d,2020,x\n"
+        "nonsense,2,e,2020,x\nOCC,3,f,2020,x\nCCCO,6,g,2020,x\n"
     )
     report = check(capsys, path, "data.max_atoms=20")
     assert (report["found"], report["used"], report["left_out"], report["excluded"]) == (7, 4, 3, {})

@@ -14,8 +14,8 @@ WORDS = [a + b + c for a in "abcdefgh" for b in "abcdefgh" for c in "abcdefgh"]
 
 def test_facts_of_a_table(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    rows = (f"{word},{'xy'[i % 2]},{i},note {i}" for i, word in enumerate(WORDS))
-    path.write_text("\n".join(["text,family,mass,note", *rows]))
+    rows = (f"{word},{'xy'[i % 2]},{i},note {i},same" for i, word in enumerate(WORDS))
+    path.write_text("\n".join(["text,family,mass,note,source", *rows]))
     keys = {"data.path": path, "data.conditions": ["family"]}
     found = SequenceDomain.inspect(resolve("sequence", values=keys).config, ())
     assert not found.problems
