@@ -76,14 +76,21 @@ def assemble(path: Path | str, weights: str = "ema", device: str | None = None, 
     return Parts(config, domain, denoiser.eval(), checkpoint.step, weights, place, parents, read_fitted(run))
 
 
-def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, stages: Stages) -> Domain:
+DAMAGED = "The checkpoint is damaged, or from another version of the domain."
+"""Why statistics do not fit the domain of the checkpoint's own configuration."""
+
+
+def restored_domain(
+    config: Config, checkpoint: Checkpoint, source: Path | str, stages: Stages, why: str = DAMAGED
+) -> Domain:
     """Return the domain of a checkpoint, with its statistics.
 
     Arguments:
-        config: Configuration of the checkpoint.
+        config: Configuration of the checkpoint, or of a run that begins with its weights.
         checkpoint: The checkpoint.
         source: Its path, for messages.
         stages: The opened runs that the domain is seen through.
+        why: Sentence on the cause if the statistics do not fit.
 
     Raises:
         UserError: The statistics are not those of this domain.
@@ -97,10 +104,7 @@ def restored_domain(config: Config, checkpoint: Checkpoint, source: Path | str, 
             return domain
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
         problem = str(error) if type(error) is ValueError and "\n" not in str(error) else one_line(error)
-        raise UserError(
-            f"{source}: its statistics do not fit the domain {config.domain}: {problem}. The checkpoint is "
-            "damaged, or from another version of the domain."
-        ) from error
+        raise UserError(f"{source}: its statistics do not fit the domain {config.domain}: {problem}. {why}") from error
 
 
 def try_statistics(domain: Domain, statistics: Mapping[str, Any]) -> None:

@@ -48,7 +48,12 @@ def check_settings(settings: Settings, coming: Collection[Path] = ()) -> None:
     config = settings.config
     check_config(config, coming)
     usual = resolve(config.domain, config.preset, values={"learn": config.learn}).config.model_dump(mode="json")
-    set_by_user = {key: get_dotted(settings.user_values, key) for key in settings.provenance}
+    of_objective = f"objective {config.loss.objective}"  # what the objective brings with it is not the user's
+    set_by_user = {
+        key: get_dotted(settings.user_values, key)
+        for key, source in settings.provenance.items()
+        if source != of_objective
+    }
     keys = [  # {}: options of another name; a file such as config.resolved.yaml also holds the usual values
         key for key, value in set_by_user.items() if value not in (None, {}) and value != get_dotted(usual, key)
     ]

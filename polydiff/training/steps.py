@@ -17,10 +17,12 @@ from polydiff.core.conditions import STEP
 from polydiff.machine.compiler import need_compiler
 from polydiff.machine.device import pick_device
 from polydiff.machine.ranks import ranks
+from polydiff.model.assemble import DAMAGED, restored_domain
 from polydiff.run.averages import SIGMAS
 from polydiff.run.checkpoint import Checkpoint, load_weights
 from polydiff.run.memory_check import fitting
 from polydiff.run.parents import Parent
+from polydiff.stages.open import Stages
 from polydiff.support.errors import UserError, shortened
 from polydiff.support.nested import flat
 from polydiff.support.protocols import provides
@@ -61,6 +63,21 @@ def initial_checkpoint(config: Config, parents: Mapping[str, Parent]) -> Checkpo
             f"{parent} predicts {target}, so its weights do not fit target={config.target}. Set target={target}."
         )
     return Checkpoint.load(parent.checkpoint)
+
+
+def initial_domain(config: Config, source: Checkpoint, stages: Stages) -> Domain:
+    """Return the domain of a run that begins with the weights of another one, with the other's statistics.
+
+    Arguments:
+        config: Configuration of the new run.
+        source: The checkpoint that `train.init` names.
+        stages: The opened runs that the domain is seen through.
+
+    Raises:
+        UserError: The statistics do not fit the new run's data or conditions.
+    """
+    why = differences(source.state["config"], config) or DAMAGED
+    return restored_domain(config, source, f"train.init={config.train.init}", stages, why.strip())
 
 
 def check_same_stages(parent: Parent, parents: Mapping[str, Parent]) -> None:

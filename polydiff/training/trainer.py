@@ -45,7 +45,7 @@ from polydiff.training.processes.agreement import check_same, held, prepared
 from polydiff.training.resumed import check_data, warn_of_edits, warn_of_versions
 from polydiff.training.saving import check_room, prune_if_possible
 from polydiff.training.session import Session
-from polydiff.training.steps import begin, initial_checkpoint
+from polydiff.training.steps import begin, initial_checkpoint, initial_domain
 
 LONG = 200
 """Number of steps from which a training is worth a measurement of the machine."""
@@ -72,8 +72,8 @@ def start(settings: Settings, path: Path | str, progress: Progress | bool | None
         with together.first_before_others():  # what the first one prepares, the others find in the cache
             parents = open_parents(config)
             source = initial_checkpoint(config, parents)
-            stages, init = open_stages(config, parents=parents), f"train.init={config.train.init}"
-            domain = restored_domain(config, source, init, stages) if source else open_domain(config, stages=stages)
+            stages = open_stages(config, parents=parents)
+            domain = initial_domain(config, source, stages) if source else open_domain(config, stages=stages)
         order_of(domain, config.train.batch_size, config.seed, config.train.like_sizes)  # raises if it cannot be used
         settings, domain = suited(settings, domain)
         prepared(domain, together)

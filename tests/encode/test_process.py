@@ -34,6 +34,7 @@ def test_its_defaults_yield_to_the_users() -> None:
         ({"learn": "encode", "schedule": "cosine"}, "learn=encode does not use schedule"),
         ({"learn": "encode", "task": "inpaint"}, "learn=encode has no tasks"),
         ({"learn": "encod"}, "did you mean.*encode|denoise, encode, match"),
+        ({"learn": "encode", "loss.objective": "ect"}, r"learn=encode does not use loss\.objective\. Leave it out"),
         ({"learn": "encode", "process": "other"}, "learn=encode does not use process"),
         ({"learn": "encode", "sample.steps": 5}, r"learn=encode does not use sample\.steps\. Leave it out"),
         (

@@ -290,6 +290,13 @@ def test_initial_weights_that_do_not_fit_raise_an_error(
         tiny("audio", tmp_path / "run", **{"loss.objective": "shortcut", "train.init": shortcut, **words})
 
 
+def test_statistics_of_other_conditions_raise_an_error_that_names_them(tmp_path: Path) -> None:
+    first = tiny("molecule", tmp_path / "first", **{"train.steps": 1})
+    message = r"train.init=.*: its statistics do not fit the domain molecule: .* That run has data\.conditions=\[logp, "
+    with pytest.raises(UserError, match=message):
+        tiny("molecule", tmp_path / "run", **{"train.init": first, "data.conditions": ["logp"]})
+
+
 def test_weights_go_from_any_schedule_to_any(tmp_path: Path) -> None:
     """The network's do, conditioned on the noise level alone; a learned path continues that of the earlier run."""
     learned = {"schedule": "learned", "loss.weighting": "elbo", "loss.times": "uniform", "optim.lr": 0.01}
