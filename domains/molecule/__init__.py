@@ -16,6 +16,13 @@ SPEC = DomainSpec(
     install='pip install "polydiff[molecule]"',
     presets={
         "quick": {},
+        "bonds": {
+            "data.bonds": True,
+            "train.steps": 14_000,
+            "sample.steps": 480,
+            "parts.atoms.options": {"eta": 20, "temperature": 0.5},
+            "parts.bonds.options": {"eta": 20, "temperature": 0.5},
+        },
         "small": {
             "data.max_heavy": 7,
             "train.precision": "auto",
