@@ -1,10 +1,9 @@
-"""One picture of four runs: scenes drawn from captions, digits by class, strings that play a scale, molecules.
+"""One picture of three runs: scenes drawn from captions, strings that play a scale, molecules.
 
     polydiff train --domain image data.name=shapes data.things=1,2,3 -o shapes
-    polydiff train --domain image -o digits
     polydiff train --domain audio -o strings
-    polydiff train --domain molecule -o molecules
-    python docs/gallery.py shapes digits strings molecules [-o docs/gallery.png]
+    polydiff train --domain molecule --preset bonds -o molecules
+    python docs/gallery.py shapes strings molecules [-o docs/gallery.png]
 
 The samples are the first ones of fixed seeds, not selected. A GitHub page shows the picture at half its size.
 """
@@ -23,7 +22,8 @@ from rdkit import Chem
 from rdkit.Chem import Draw
 
 import polydiff
-from polydiff.domains.molecule.chemistry.perceive import perceive
+from polydiff.domains.molecule.chemistry.bonds import sanitised
+from polydiff.domains.molecule.chemistry.geometry import Molecule
 
 SCALE = ("C4", "D4", "E4", "F4", "G4", "A4", "B4", "C4")
 CAPTIONS = (
@@ -38,6 +38,8 @@ CAPTIONS = (
 )
 EACH = 2
 """Scenes of each caption."""
+DRAWN = 64
+"""Molecules of which the first valid ones are drawn."""
 LETTERS = 21
 """Letters of a line of a caption."""
 SIZE, HEADING = 12, 16
@@ -55,15 +57,6 @@ def scenes(panels: list[Axes], model: polydiff.Model) -> None:
         panel.axis("off")
 
 
-def digits(panel: Axes, model: polydiff.Model) -> None:
-    """Draw six samples of each class, a column a class."""
-    columns = [model.sample(6, seed=label, cond={"label": label}).examples for label in range(10)]
-    rows = [np.concatenate([np.pad(column[i][0], 1) for column in columns], 1) for i in range(6)]
-    panel.imshow(np.concatenate(rows), cmap="gray", interpolation="nearest")
-    panel.set_title("digits of the classes 0 to 9", fontsize=HEADING)
-    panel.axis("off")
-
-
 def scale(panel: Axes, model: polydiff.Model) -> None:
     """Draw the spectrogram of a scale, a note a sample."""
     notes = [model.sample(1, seed=i, cond={"pitch": note}).examples[0][0].numpy() for i, note in enumerate(SCALE)]
@@ -76,18 +69,24 @@ def scale(panel: Axes, model: polydiff.Model) -> None:
 
 
 def molecules(panel: Axes, model: polydiff.Model) -> None:
-    """Draw the first samples in which RDKit sees a molecule, flat."""
-    seen = [mol for example in model.sample(64, seed=0).examples if (mol := perceive(example)) is not None]
-    flat = [Chem.MolFromSmiles(Chem.MolToSmiles(Chem.RemoveHs(mol))) for mol in seen[:20]]
-    panel.imshow(np.asarray(Draw.MolsToGridImage(flat, molsPerRow=5, subImgSize=(220, 150), returnPNG=False)))
-    panel.set_title(f"molecules, the first {len(flat)} of {len(seen)} valid in 64", fontsize=HEADING)
+    """Draw the first valid samples by their own bonds, flat."""
+    valid = [mol for example in model.sample(DRAWN, seed=0).examples if (mol := whole(example)) is not None]
+    flat = [Chem.MolFromSmiles(Chem.MolToSmiles(Chem.RemoveHs(mol))) for mol in valid[:24]]
+    panel.imshow(np.asarray(Draw.MolsToGridImage(flat, molsPerRow=6, subImgSize=(220, 150), returnPNG=False)))
+    panel.set_title(f"molecules, the first {len(flat)} of {len(valid)} valid in {DRAWN}", fontsize=HEADING)
     panel.axis("off")
+
+
+def whole(example: Molecule) -> Chem.Mol | None:
+    """Return a sample by its own bonds; None if RDKit does not sanitise it or it is in several pieces."""
+    mol = sanitised(example)
+    return mol if mol is not None and len(Chem.GetMolFrags(mol)) == 1 else None
 
 
 def main() -> None:
     """Read the runs and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs=4, type=Path, metavar="RUN")
+    parser.add_argument("runs", nargs=3, type=Path, metavar="RUN")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/gallery.png"))
     args = parser.parse_args()
     matplotlib.use("Agg")
@@ -96,7 +95,9 @@ def main() -> None:
     models = [polydiff.load(run) for run in args.runs]
     top.suptitle("scenes drawn from the captions below them", fontsize=HEADING)
     scenes(list(top.subplots(1, len(CAPTIONS))), models[0])
-    for panel, draw, model in zip(bottom.subplots(1, 3), (digits, scale, molecules), models[1:], strict=True):
+    for panel, draw, model in zip(
+        bottom.subplots(1, 2, width_ratios=(1, 1.2)), (scale, molecules), models[1:], strict=True
+    ):
         draw(panel, model)
     figure.savefig(args.output, dpi=100)
     print(args.output)
