@@ -20,8 +20,8 @@ SPEC = DomainSpec(
             "data.bonds": True,
             "train.steps": 14_000,
             "sample.steps": 480,
-            "parts.atoms.options": {"eta": 20, "temperature": 0.5},
-            "parts.bonds.options": {"eta": 20, "temperature": 0.5},
+            "parts.atoms.options": {"temperature": 0.5},
+            "parts.bonds.options": {"temperature": 0.5},
         },
         "small": {
             "data.max_heavy": 7,

@@ -38,6 +38,8 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
     "bonds": {**LATE, "weight": 1.0},
 }
 """Parts of molecules with bonds, in order, with their defaults."""
+BONDS = "bonds"
+"""Preset of molecules with bonds, which has steps of training and of sampling of its own."""
 STEPS = 120
 """Steps of sampling: letters of one step are drawn independently, so in few steps they contradict each other."""
 ALONE: Mapping[str, Mapping[str, Any]] = {"atoms": {"process": "masked"}, "bonds": {"process": "masked"}}
@@ -185,6 +187,12 @@ class MoleculeConfig(Config):
         return {**values, "parts": parts}
 
     @model_validator(mode="after")
+    def _fits_preset(self) -> Self:
+        if self.preset == BONDS and not self.data.bonded:
+            raise ValueError(f"preset={BONDS} needs data.bonds=true; without bonds, take the preset quick")
+        return self
+
+    @model_validator(mode="after")
     def _padded(self) -> Self:
         if self.task == "inpaint" and self.data.layout != "dense":
             raise ValueError(f"task=inpaint needs data.layout=dense, not {self.data.layout}")
@@ -198,12 +206,22 @@ class MoleculeConfig(Config):
         key = "data.bonds" if self.data.bonds else "data.positions"
         network = {"backbone.pair": 32} if isinstance(self.backbone, GraphTransformerConfig) else {}
         plain = tuple(name for name in self.data.conditions if name not in SPATIAL)
-        own = {"sample.steps": STEPS} if self.data.positions else {"data.conditions": plain}
+        own: dict[str, Any] = {} if self.preset == BONDS else {"sample.steps": STEPS}
+        own = own if self.data.positions else {"data.conditions": plain}
         return {key: {"process": "joint", **network, **own}}
 
 
 def completed(usual: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a part with the defaults of those that are missing, but for options of another choice."""
+    """Return the keys of a part with the defaults of those that are missing, each option a key of its own.
+
+    Defaults of the options of another process, schedule or sampler are left out.
+    """
     other = {key for key, value in part.items() if key in OPTIONS_OF_PART and value != usual.get(key)}
     dropped = {option for key in other for option in OPTIONS_OF_PART[key]}
-    return {**{key: value for key, value in usual.items() if key not in dropped}, **part}
+    kept = {key: value for key, value in usual.items() if key not in dropped}
+    options = {
+        key: {**kept[key], **part[key]}
+        for key in ("schedule_options", "options")
+        if key in kept and isinstance(part.get(key), Mapping)
+    }
+    return {**kept, **part, **options}

@@ -112,16 +112,14 @@ def resolve_layers(user: Sequence[Layer], keys: Iterable[str] = ()) -> Settings:
 def with_following(settings: Settings) -> Settings:
     """Return settings with the defaults that follow from other keys (`Config.following`).
 
-    Those of one section belong together: they are left out if the user set any of them, or the preset that set the key.
+    Those of one section belong together: they are left out if the user set any of them.
     """
     free, provenance = free_keys(settings.provenance), dict(settings.provenance)
     values: dict[str, Any] = {}
     for key, found in settings.config.following().items():
-        source = settings.provenance.get(key, "")
-        of_preset = {name for name in free if source.startswith("preset ") and settings.provenance[name] == source}
         for section in {name.partition(".")[0] for name in found}:
             part = {name: value for name, value in found.items() if name.partition(".")[0] == section}
-            if part.keys() <= free - of_preset:
+            if part.keys() <= free:
                 values |= part
                 provenance |= dict.fromkeys(part, f"{FOLLOWS}{key}")
     try:

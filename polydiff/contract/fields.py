@@ -30,6 +30,9 @@ from polydiff.support.errors import UserError, amount, unknown
 KEPT = 1000
 """Most training values of a number that are kept, evenly spaced in rank, to draw new ones from."""
 
+EXACT = 1e15
+"""Whole numbers below this are exact."""
+
 
 class Field(Protocol):
     """One condition of a data set."""
@@ -146,8 +149,13 @@ class Real:
 
     def words(self, cond: Tensor) -> list[Any]:
         numbers = (self.mean + self.std * cond.double()).tolist()
-        rounded = [ANY if math.isnan(value) else float(f"{value:.5g}") for value in numbers]
-        return [int(value) if isinstance(value, float) and value.is_integer() else value for value in rounded]
+        return [ANY if math.isnan(value) else rounded(value) for value in numbers]
+
+
+def rounded(value: float) -> float:
+    """Return a number to five digits; as a whole number if it is one."""
+    near = float(f"{value:.5g}")
+    return int(near) if near.is_integer() and abs(near) < EXACT else near
 
 
 @dataclass(frozen=True)

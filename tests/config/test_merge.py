@@ -388,11 +388,3 @@ def test_an_interval_of_noise_levels_is_no_default_of_processes_with_levels_from
     assert resolve("audio", values={"process": "masked"}).config.sample.guidance_interval is None
     with pytest.raises(UserError, match="process=masked needs states that are letters"):
         train("audio", tmp_path / "run", overrides={"process": "masked", "data.n_train": 50})
-
-
-def test_what_follows_from_a_key_that_a_preset_sets_is_below_the_preset() -> None:
-    bonds = resolve("molecule", "bonds")
-    assert (bonds.config.sample.steps, bonds.provenance["sample.steps"]) == (480, "preset bonds")
-    assert (bonds.config.backbone.pair, bonds.provenance["backbone.pair"]) == (32, "follows from data.bonds")  # type: ignore[attr-defined]
-    chosen = resolve("molecule", "quick", values={"data.bonds": True})
-    assert (chosen.config.sample.steps, chosen.provenance["sample.steps"]) == (120, "follows from data.bonds")

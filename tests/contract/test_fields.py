@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polydiff.contract.fields import KEPT, Embedding, Field, Labels, Real, from_json, meanings, to_json
+from polydiff.contract.fields import KEPT, Embedding, Field, Labels, Real, from_json, meanings, rounded, to_json
 from polydiff.core.conditions import ANY, Number, Tokens
 from polydiff.core.streams import streams
 from polydiff.support.errors import UserError
@@ -49,6 +49,7 @@ def test_words_undo_encoding() -> None:
     assert FIELDS["label"].words(FIELDS["label"].encode(VALUES["label"])) == ["dog", "any", "cat"]
     words = FIELDS["tempo"].words(FIELDS["tempo"].encode(VALUES["tempo"]))
     assert list(map(str, words)) == ["80", "any", "123.5"]
+    assert list(map(str, map(rounded, (-0.5, 127.0, 3e38, math.inf)))) == ["-0.5", "127", "3e+38", "inf"]
     cond = FIELDS["text"].encode(VALUES["text"])
     assert cond.shape == (3, 3, 4)
     torch.testing.assert_close(0.5 * cond[2], torch.from_numpy(vectors(3)))

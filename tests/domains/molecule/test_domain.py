@@ -15,6 +15,7 @@ from domain_cases import noise
 from rdkit import Chem
 
 from polydiff.backbones.config import EGNNConfig
+from polydiff.config.merge import resolve
 from polydiff.config.processes import build_denoiser
 from polydiff.contract.discover import build_domain
 from polydiff.contract.domain import Samples
@@ -52,6 +53,41 @@ def test_the_domain_passes_the_conformance_checks(options: dict[str, object]) ->
 
 def test_the_config_lists_all_properties() -> None:
     assert Property.__args__ == (*PROPERTIES, "composition")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("repeated", [{}, {"data.bonds": True}])
+def test_the_preset_bonds_has_steps_of_its_own(repeated: dict[str, object]) -> None:
+    bonds = resolve("molecule", "bonds", values=repeated)
+    assert (bonds.config.sample.steps, bonds.provenance["sample.steps"]) == (480, "preset bonds")
+    assert (bonds.config.backbone.pair, bonds.provenance["backbone.pair"]) == (32, "follows from data.bonds")  # type: ignore[attr-defined]
+    assert {name: part.options for name, part in bonds.config.parts.items() if name != "positions"} == {
+        "atoms": {"eta": 20, "temperature": 0.5},
+        "bonds": {"eta": 20, "temperature": 0.5},
+    }
+    chosen = resolve("molecule", "quick", values={"data.bonds": True})
+    assert (chosen.config.sample.steps, chosen.provenance["sample.steps"]) == (120, "follows from data.bonds")
+
+
+def test_options_of_parts_have_their_defaults_one_by_one() -> None:
+    values = {
+        "data.bonds": True,
+        "parts.bonds.options": {"temperature": 0.7},
+        "parts.atoms.schedule_options": {"power": 2},
+    }
+    parts = resolve("molecule", values=values).config.parts
+    assert parts["bonds"].options == {"eta": 20, "temperature": 0.7}
+    assert parts["atoms"].schedule_options == {"middle": 0.1, "power": 2}
+    other = resolve("molecule", values={**values, "parts.atoms.schedule": "cosine", "parts.bonds.sampler": "ancestral"})
+    with_others = {name: (part.schedule_options, part.options) for name, part in other.config.parts.items()}
+    assert with_others["atoms"] == ({"power": 2}, {"eta": 20})
+    assert with_others["bonds"] == ({"middle": 0.1, "power": 1.4}, {"temperature": 0.7})
+
+
+def test_the_preset_bonds_takes_other_samplers_of_letters_but_not_points_alone() -> None:
+    other = resolve("molecule", "bonds", values={"parts.atoms.sampler": "ancestral"}).config.parts["atoms"]
+    assert (other.sampler, other.options) == ("ancestral", {"temperature": 0.5})
+    with pytest.raises(UserError, match=r"preset=bonds needs data\.bonds=true; without bonds, take the preset quick"):
+        resolve("molecule", "bonds", values={"data.bonds": False})
 
 
 def test_statistics_are_json_and_suffice_without_the_data(
