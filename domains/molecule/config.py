@@ -219,7 +219,7 @@ def completed(usual: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, An
     other = {key for key, value in part.items() if key in OPTIONS_OF_PART and value != usual.get(key)}
     dropped = {option for key in other for option in OPTIONS_OF_PART[key]}
     kept = {key: value for key, value in usual.items() if key not in dropped}
-    options = {
+    options: dict[str, Any] = {
         key: {**kept[key], **part[key]}
         for key in ("schedule_options", "options")
         if key in kept and isinstance(part.get(key), Mapping)
