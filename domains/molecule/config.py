@@ -206,8 +206,9 @@ class MoleculeConfig(Config):
         key = "data.bonds" if self.data.bonds else "data.positions"
         network = {"backbone.pair": 32} if isinstance(self.backbone, GraphTransformerConfig) else {}
         plain = tuple(name for name in self.data.conditions if name not in SPATIAL)
-        own: dict[str, Any] = {} if self.preset == BONDS else {"sample.steps": STEPS}
-        own = own if self.data.positions else {"data.conditions": plain}
+        own: dict[str, Any] = {} if self.data.positions else {"data.conditions": plain}
+        if self.data.positions and self.preset != BONDS:
+            own["sample.steps"] = STEPS
         return {key: {"process": "joint", **network, **own}}
 
 
@@ -219,9 +220,5 @@ def completed(usual: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, An
     other = {key for key, value in part.items() if key in OPTIONS_OF_PART and value != usual.get(key)}
     dropped = {option for key in other for option in OPTIONS_OF_PART[key]}
     kept = {key: value for key, value in usual.items() if key not in dropped}
-    options: dict[str, Any] = {
-        key: {**kept[key], **part[key]}
-        for key in ("schedule_options", "options")
-        if key in kept and isinstance(part.get(key), Mapping)
-    }
+    options = {key: {**kept.get(key, {}), **value} for key, value in part.items() if isinstance(value, Mapping)}
     return {**kept, **part, **options}
