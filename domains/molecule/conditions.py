@@ -82,6 +82,10 @@ class ConditionSet:
             return found
         return np.concatenate([found, count_elements([part[i] for i in indices], self.elements)], 1)
 
+    def composed(self, values: Tensor) -> bool:
+        """Return whether values (B, C) contain the numbers of atoms of all elements."""
+        return bool(self.elements) and not values[:, len(self.properties) :].isnan().any()
+
     def atomic_numbers(self, values: Tensor) -> Tensor:
         """Return the atomic numbers (M,) of all atoms, sorted by element in each molecule, from values (B, C)."""
         counts = values[:, len(self.properties) :].long()

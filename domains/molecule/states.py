@@ -53,9 +53,13 @@ class States:
     sizes: Sequence[Sequence[int]] | None
 
     def space_and_conditions(self, sizes: Tensor, values: Tensor) -> tuple[Space, Condition | None]:
-        """Return the space of molecules of sizes (B,), and the network's conditions from values (B, C)."""
+        """Return the space of molecules of sizes (B,), and the network's conditions from values (B, C).
+
+        Of molecules with bonds the space knows the composition, if it is a condition: samples have exactly these atoms.
+        """
         known = self.scaler.condition_set
-        space = self.codec.space(sizes, known.atomic_numbers(values) if known.given else None)
+        exact = known.given or (self.data.bonded and known.composed(values))
+        space = self.codec.space(sizes, known.atomic_numbers(values) if exact else None)
         return space, self.scaler.standardise(values)
 
     def blank(self, space: Space) -> Condition | None:

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from polydiff.contract.sections.run import Config
-from polydiff.core.parts.letters import PAD, LettersSpace
+from polydiff.core.parts.letters import PAD, LettersSpace, Totals
 from polydiff.core.parts.pairs import PairsSpace
 from polydiff.core.parts.product import Product
 from polydiff.core.units import Units
@@ -90,14 +91,29 @@ class GraphCodec:
         return {letter: i for i, letter in enumerate(self.letters)}
 
     def space(self, sizes: Tensor, numbers: Tensor | None = None) -> Any:
-        """Return the `Product` of the spaces of molecules of given sizes (B,); `numbers` is unused."""
+        """Return the `Product` of the spaces of molecules.
+
+        Arguments:
+            sizes: Numbers of atoms, (B,).
+            numbers: Atomic numbers (M,) of all atoms of one molecule after the other, which samples shall have; None:
+                unknown.
+        """
         dense = DenseMolecules.of_sizes(sizes, 0, multiple=self.pad_to)
         mask = dense.mask
+        totals = None if numbers is None else self.totals(sizes, numbers)
         letters: dict[str, Any] = {
-            ATOMS: LettersSpace(len(mask), (mask.shape[1],), len(self.letters), mask, mask.device),
+            ATOMS: LettersSpace(len(mask), (mask.shape[1],), len(self.letters), mask, mask.device, totals),
             BONDS: PairsSpace(mask, ORDERS),
         }
         return Product({POSITIONS: dense, **letters} if self.placed else letters)
+
+    def totals(self, sizes: Tensor, numbers: Tensor) -> Totals:
+        """Return how many atoms of each element molecules have; arguments as of `space`."""
+        elements = torch.tensor(self.elements)
+        groups = torch.searchsorted(elements, torch.tensor([number for number, _ in self.letters]))
+        hot = functional.one_hot(torch.searchsorted(elements, numbers), len(elements))
+        owner = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        return Totals(groups, torch.zeros(len(sizes), len(elements), dtype=torch.int64).index_add(0, owner, hot))
 
     def encode(self, molecules: Sequence[Molecule]) -> tuple[Any, Any]:
         """Return the states of molecules, name of a part -> tensor, and their space.

@@ -54,6 +54,36 @@ class Letters(Space, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Totals:
+    """How many sites of each sample hold letters of each of G groups, such as the atoms of each element in a formula.
+
+    Samples of masked letters meet them exactly (`polydiff.parts.letters.totals`). They change neither training nor
+    likelihoods.
+
+    Arguments:
+        groups: Group of each letter, (K,), int64.
+        counts: Number of sites of each group, (B, G), int64; those of a sample add up to its number of sites.
+    """
+
+    groups: Tensor
+    counts: Tensor
+
+    def to(self, device: Device) -> Totals:
+        return Totals(self.groups.to(device), self.counts.to(device))
+
+    def repeat(self, n: int) -> Totals:
+        return Totals(self.groups, self.counts.repeat(n, 1))
+
+
+class HasTotals(Protocol):
+    """A space of letters that may know how many sites hold letters of each group."""
+
+    @property
+    def totals(self) -> Totals | None:
+        """The numbers of sites; None if they are unknown."""
+
+
+@dataclass(frozen=True, eq=False)
 class LettersSpace:
     """Letters at the places of an array: texts (B, L), images of grey levels (B, C, H, W).
 
@@ -63,6 +93,7 @@ class LettersSpace:
         letters: Number of letters K.
         mask: True at sites, False at padding, (B, *shape); None: all places are sites.
         device: Device of the states.
+        totals: How many sites hold letters of each group; None: unknown.
     """
 
     batch: int
@@ -70,6 +101,7 @@ class LettersSpace:
     letters: int
     mask: Tensor | None = None
     device: Device = "cpu"
+    totals: Totals | None = None
 
     @classmethod
     def of_lengths(cls, lengths: Tensor, letters: int, multiple: int = 1) -> LettersSpace:
@@ -124,7 +156,8 @@ class LettersSpace:
         return masked.flatten(1).sum(1)
 
     def to(self, device: Device) -> LettersSpace:
-        return replace(self, mask=None if self.mask is None else self.mask.to(device), device=device)
+        mask, totals = (None if each is None else each.to(device) for each in (self.mask, self.totals))
+        return replace(self, mask=mask, device=device, totals=totals)
 
     @cached_property
     def repeated(self) -> dict[int, LettersSpace]:
@@ -134,7 +167,8 @@ class LettersSpace:
     def repeat(self, n: int) -> LettersSpace:
         if n not in self.repeated:
             mask = None if self.mask is None else self.mask.repeat(n, *(1 for _ in self.shape))
-            self.repeated[n] = replace(self, batch=n * self.batch, mask=mask)
+            totals = None if self.totals is None else self.totals.repeat(n)
+            self.repeated[n] = replace(self, batch=n * self.batch, mask=mask, totals=totals)
         return self.repeated[n]
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from polydiff.core.registry import Registry
 from polydiff.parts.kernel import one_call_a_site
 from polydiff.parts.letters.law import pick, sharpened
+from polydiff.parts.letters.totals import meet_totals
 
 if TYPE_CHECKING:
     from polydiff.core.parts.letters import Letters
@@ -76,7 +77,10 @@ class Jump:
             space: Where they live.
             generators: B random streams.
         """
-        return pick(self.law(kernel, log_p, x, space), space.uniforms(generators))
+        moved = pick(self.law(kernel, log_p, x, space), space.uniforms(generators))
+        if not kernel.masked:
+            return moved
+        return meet_totals(sharpened(log_p, self.temperature, self.top_p).exp(), x, moved, space, generators)
 
     def law(self, kernel: LetterKernel, log_p: Tensor, x: Tensor, space: Letters) -> Tensor:
         r"""Return the probabilities of the letters after the step, (R, ..., K), with the mask (R, ..., K + 1).
@@ -122,13 +126,14 @@ class Reveal:
     ) -> Tensor:
         """Return the letters (R, ...) after the step; arguments as in `Jump.move`."""
         order = space.uniforms(generators)
-        letter = pick(sharpened(log_p, self.temperature, self.top_p).exp(), space.uniforms(generators))
+        p, moved = sharpened(log_p, self.temperature, self.top_p).exp(), x
+        letter = pick(p, space.uniforms(generators))
         doubt = 1 - log_p.max(-1).values.exp() if self.surest else torch.zeros_like(order)
         for _ in range(self.count):
-            hidden = x == kernel.letters
+            hidden = moved == kernel.letters
             least = lowest(hidden, doubt, space)
-            x = torch.where(lowest(least, order, space), letter, x)  # of sites that are equally sure, a random one
-        return x
+            moved = torch.where(lowest(least, order, space), letter, moved)  # of equally sure sites, a random one
+        return meet_totals(p, x, moved, space, generators)
 
 
 def lowest(among: Tensor, key: Tensor, space: Letters) -> Tensor:

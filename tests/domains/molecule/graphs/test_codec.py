@@ -113,3 +113,12 @@ def test_padding_does_not_change_a_state(placed: MoleculeDomain) -> None:
     assert torch.equal(both["bonds"][0, :n, :n], alone["bonds"][0])
     assert (both["bonds"][0, n:] == PAD).all()
     assert torch.equal(both["positions"][0, :n], alone["positions"][0])
+
+
+def test_a_space_of_known_atoms_counts_elements_whatever_their_charges() -> None:
+    codec = GraphCodec(((1, 0), (6, 0), (7, 0), (7, 1), (8, -1), (8, 0)), 1.0)
+    space = codec.space(torch.tensor([3, 4]), torch.tensor([1, 6, 8, 6, 7, 8, 8]))
+    totals = space.parts["atoms"].totals
+    assert totals.groups.tolist() == [0, 1, 2, 2, 3, 3]
+    assert totals.counts.tolist() == [[1, 1, 0, 1], [0, 1, 1, 2]]
+    assert codec.space(torch.tensor([3])).parts["atoms"].totals is None

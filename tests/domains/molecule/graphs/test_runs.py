@@ -149,3 +149,16 @@ def test_wrong_requests_of_given_parts_are_errors(
 ) -> None:
     assert main(["sample", str(run[0]), *words]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_samples_have_exactly_the_atoms_of_their_composition(tmp_path: Path) -> None:
+    """Whatever the network has learned: this one has seen 4 batches."""
+    path = tmp_path / "run"
+    words = [*WORDS, "data.bonds=true", "train.steps=4", "data.conditions=[composition]"]
+    assert main(["train", "--domain", "molecule", *words, "--judge", "4", "-o", str(path)]) == 0
+    model = polydiff.load(path)
+    for one in model.sample(4, cond={"formula": "C2H7NO"}, progress=False).examples:
+        assert sorted(one.numbers.tolist()) == [1] * 7 + [6, 6, 7, 8]
+    found = json.loads((path / "evaluation.json").read_text())
+    assert found["metrics"]["composition_as_requested"]["value"] == 1
+    assert {len(one.numbers) for one in model.sample(2, cond={"atoms": 9, "C": "any"}, progress=False).examples} == {9}
