@@ -18,9 +18,9 @@ SPEC = DomainSpec(
         "quick": {},
         "bonds": {
             "data.bonds": True,
+            "data.types": "given",
             "train.steps": 14_000,
             "sample.steps": 480,
-            "parts.atoms.options": {"temperature": 0.5},
             "parts.bonds.options": {"temperature": 0.5},
         },
         "small": {

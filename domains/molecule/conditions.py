@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from polydiff.core.conditions import Condition
-from polydiff.domains.molecule.chemistry.composition import COMPOSITION, count_elements, symbols
+from polydiff.core.conditions import ANY, Condition
+from polydiff.domains.molecule.chemistry.composition import COMPOSITION, FORMULA, count_elements, symbols
 from polydiff.domains.molecule.chemistry.perceive import hill_formula
 from polydiff.domains.molecule.chemistry.properties import PROPERTIES
 from polydiff.domains.molecule.data.library import Library
@@ -82,9 +82,9 @@ class ConditionSet:
             return found
         return np.concatenate([found, count_elements([part[i] for i in indices], self.elements)], 1)
 
-    def composed(self, values: Tensor) -> bool:
-        """Return whether values (B, C) contain the numbers of atoms of all elements."""
-        return bool(self.elements) and not values[:, len(self.properties) :].isnan().any()
+    def composed(self, requested: Mapping[str, str]) -> bool:
+        """Return whether a request, name -> text, sets a formula or the number of atoms of an element."""
+        return any(requested.get(name, ANY) != ANY for name in (FORMULA, *self.symbols))
 
     def atomic_numbers(self, values: Tensor) -> Tensor:
         """Return the atomic numbers (M,) of all atoms, sorted by element in each molecule, from values (B, C)."""

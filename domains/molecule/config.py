@@ -144,7 +144,8 @@ class MoleculeData(DataConfig):
         if not self.bonded:
             return
         key = "data.bonds=true" if self.bonds else "data.positions=false"
-        for name, usual in {"layout": "dense", "types": "generated", "number_scale": 0.0}.items():
+        needed = {"layout": "dense", "number_scale": 0.0, **({} if self.positions else {"types": "generated"})}
+        for name, usual in needed.items():
             if getattr(self, name) != usual:
                 raise ValueError(f"{key} needs data.{name}={usual}, not {getattr(self, name)}")
 
@@ -175,13 +176,15 @@ class MoleculeConfig(Config):
         data = values.get("data") if isinstance(values, Mapping) else None
         if data is None:
             return values
-        bonds, positions = (
+        bonds, positions, types = (
             (data.get(name, usual) if isinstance(data, Mapping) else getattr(data, name))
-            for name, usual in (("bonds", False), ("positions", True))
+            for name, usual in (("bonds", False), ("positions", True), ("types", "generated"))
         )
         if not bonds and positions:
             return values
         own, parts = PARTS if positions else ALONE, dict[str, Any]()
+        if types == "given":
+            own = {name: part for name, part in own.items() if name != "atoms"}
         for name, part in {**own, **(values.get("parts") or {})}.items():
             parts[name] = part if isinstance(part, PartConfig) else completed(own.get(name, {}), part)
         return {**values, "parts": parts}

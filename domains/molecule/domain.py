@@ -178,7 +178,8 @@ class MoleculeDomain(MoleculeOutput):
         numbers = {name: value for name, value in requested.items() if name not in fields}
         wanted, like = self.data_conditions.requested(texts, len(generators)), self.data_conditions.like(texts)
         sizes, values, places = self.condition_sampler.draw_profiles(generators, numbers, like)
-        space, cond = self.states.space_and_conditions(sizes, values)
+        exact = self.condition_set.composed(numbers)
+        space, cond = self.states.space_and_conditions(sizes, values, exact)
         unknown = blank_conditions(self.task.conditions, len(generators), places_of(space))
         return space, {**(cond or {}), **self.data_conditions.at(places), **wanted, **unknown} or None
 

@@ -52,13 +52,18 @@ class States:
     conditions: Conditions
     sizes: Sequence[Sequence[int]] | None
 
-    def space_and_conditions(self, sizes: Tensor, values: Tensor) -> tuple[Space, Condition | None]:
-        """Return the space of molecules of sizes (B,), and the network's conditions from values (B, C).
+    def space_and_conditions(
+        self, sizes: Tensor, values: Tensor, exact: bool = False
+    ) -> tuple[Space, Condition | None]:
+        """Return the space of molecules, and the network's conditions.
 
-        Of molecules with bonds the space knows the composition, if it is a condition: samples have exactly these atoms.
+        Arguments:
+            sizes: Numbers of atoms, (B,).
+            values: Conditions in physical units, (B, C).
+            exact: Whether molecules with bonds shall have exactly the atoms that these say.
         """
         known = self.scaler.condition_set
-        exact = known.given or (self.data.bonded and known.composed(values))
+        exact = known.given or (exact and self.data.bonded)
         space = self.codec.space(sizes, known.atomic_numbers(values) if exact else None)
         return space, self.scaler.standardise(values)
 

@@ -26,10 +26,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class LetterStatistics(Statistics):
-    """Statistics of a part of letters; `letters` are atomic numbers with formal charges."""
+    """Statistics of a part of letters; `letters` are atomic numbers with formal charges.
+
+    `valences` are rows (atomic number, sum of the orders of its bonds, charge of such atoms).
+    """
 
     frequencies: Annotated[list[Share], Field(min_length=1)]
     letters: list[Annotated[list[int], Field(min_length=2, max_length=2)]] | None = None
+    valences: list[Annotated[list[int], Field(min_length=3, max_length=3)]] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

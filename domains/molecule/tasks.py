@@ -10,7 +10,7 @@ Symbols: B molecules, N the largest number of atoms, K features of an atom.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -45,9 +45,15 @@ def open_task(config: Config, codec: Codec | GraphCodec) -> Task:
         return Generate()
     if isinstance(codec, Codec):
         return CompletePoints(codec.features)
-    for name in (ATOMS, BONDS):
-        check_open_letters(config.parts[name].process, f"parts.{name}.process")
-    return CompleteGraphs(len(codec.letters), codec.placed)
+    for name, part in config.parts.items():
+        if name != POSITIONS:
+            check_open_letters(part.process, f"parts.{name}.process")
+    kinds = {
+        POSITIONS: KnownRows(3),
+        ATOMS: KnownLetters(len(codec.letters)),
+        BONDS: KnownLetters(ORDERS, grid=2),
+    }
+    return CompleteGraphs({name: kinds[name] for name in config.parts})
 
 
 @dataclass(frozen=True)
@@ -90,24 +96,17 @@ class CompleteGraphs:
     """Inpainting of molecules with bonds.
 
     Arguments:
-        letters: Number of letters of atoms.
-        placed: Whether they have positions.
+        parts: Name of a part of the state -> kind of its known values.
     """
 
-    letters: int
-    placed: bool
+    parts: Mapping[str, KnownRows | KnownLetters]
 
     residual: ClassVar[bool] = False
     simple: ClassVar[str] = "the known part, other atoms of the first kind without bonds"
 
     @property
     def conditions(self) -> Conditions:
-        positions = {known_name(POSITIONS): KnownRows(3)} if self.placed else {}
-        return {
-            **positions,
-            known_name(ATOMS): KnownLetters(self.letters),
-            known_name(BONDS): KnownLetters(ORDERS, grid=2),
-        }
+        return {known_name(name): kind for name, kind in self.parts.items()}
 
     def observe(
         self, molecules: Sequence[Molecule], x: Any, space: Any, generators: Sequence[torch.Generator]
@@ -118,13 +117,15 @@ class CompleteGraphs:
         return {known_name(name): known(part, masks[name]) for name, part in x.items()}
 
     def guess(self, observed: Condition, sizes: Sequence[int]) -> Any:
-        found = {name: observed[known_name(name)].clamp(min=0) for name in (ATOMS, BONDS)}
-        return {POSITIONS: in_a_row(observed[known_name(POSITIONS)]), **found} if self.placed else found
+        values = {name: observed[known_name(name)] for name in self.parts}
+        return {name: in_a_row(y) if name == POSITIONS else y.clamp(min=0) for name, y in values.items()}
 
     def finish(self, x: Any, observed: Condition) -> Any:
         values = {name: observed[known_name(name)].to(part) for name, part in x.items()}
-        found = {name: torch.where(given(values[name]), values[name], x[name]) for name in (ATOMS, BONDS)}
-        return {POSITIONS: put_back(x[POSITIONS], values[POSITIONS]), **found} if self.placed else found
+        return {
+            name: put_back(x[name], y) if name == POSITIONS else torch.where(given(y), y, x[name])
+            for name, y in values.items()
+        }
 
 
 def drawn_masks(

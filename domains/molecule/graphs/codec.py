@@ -7,7 +7,8 @@
 | bonds | one letter a pair of atoms: no bond, or one of order 1, 2 or 3 | `PairsSpace` |
 
 Graphs alone have no positions, and no hydrogens that follow from the bonds. Charges are part of the atoms' letters, so
-that no combination arises that the data lack.
+that no combination arises that the data lack. If elements are given, there is no part of atoms: the space of positions
+holds the elements, and an atom's charge is the one that atoms of its element and valence have in the training data.
 
 Symbols: r positions in Å, s their standard deviation, B molecules, N the largest number of atoms, K letters of atoms.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,27 +57,36 @@ class GraphCodec:
         scale: Length in Å of 1 unit of positions: s.
         placed: Whether states have positions; if not, molecules are graphs alone.
         pad_to: Multiple to which the number of atoms is rounded up.
+        given: Whether the space holds the elements of the atoms, which are then no part of the state.
+        charges: Atomic number and sum of the orders of an atom's bonds -> formal charge, if elements are given.
     """
 
     letters: tuple[Letter, ...]
     scale: float
     placed: bool = True
     pad_to: int = 1
+    given: bool = False
+    charges: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     features = 0
     """Features of an atom beside its position, in the part of positions."""
-    given = False
-    """Whether the space holds the elements."""
 
     @staticmethod
     def measure(library: Library) -> dict[str, Any]:
-        """Return the statistics of the parts: letters of atoms with their frequencies, and frequencies of bonds."""
+        """Return the statistics of the parts: letters of atoms with their frequencies, and frequencies of bonds.
+
+        "valences" are rows (atomic number, sum of the orders of its bonds, the most frequent charge of such atoms).
+        """
         pairs, counts = np.unique(np.stack([library.numbers, library.charges], 1), axis=0, return_counts=True)
         total = int((library.sizes * (library.sizes - 1) // 2).sum())
         counted = np.bincount(library.bonds[:, 2], minlength=ORDERS)
         counted[0] = total - len(library.bonds)
         return {
-            ATOMS: {"letters": pairs.tolist(), "frequencies": (counts / counts.sum()).tolist()},
+            ATOMS: {
+                "letters": pairs.tolist(),
+                "frequencies": (counts / counts.sum()).tolist(),
+                "valences": charges_of_valences(library),
+            },
             BONDS: {"frequencies": (counted / max(total, 1)).tolist()},
         }
 
@@ -95,11 +105,15 @@ class GraphCodec:
 
         Arguments:
             sizes: Numbers of atoms, (B,).
-            numbers: Atomic numbers (M,) of all atoms of one molecule after the other, which samples shall have; None:
-                unknown.
+            numbers: Atomic numbers (M,) of all atoms of one molecule after the other. If elements are given, they are
+                required; else samples have these atoms in some order, and None means any.
         """
         dense = DenseMolecules.of_sizes(sizes, 0, multiple=self.pad_to)
         mask = dense.mask
+        if self.given:
+            assert numbers is not None, "a space that holds the elements needs them"
+            elements = mask.new_zeros(mask.shape, dtype=torch.int64).masked_scatter(mask, numbers)
+            return Product({POSITIONS: replace(dense, elements=elements), BONDS: PairsSpace(mask, ORDERS)})
         totals = None if numbers is None else self.totals(sizes, numbers)
         letters: dict[str, Any] = {
             ATOMS: LettersSpace(len(mask), (mask.shape[1],), len(self.letters), mask, mask.device, totals),
@@ -121,7 +135,9 @@ class GraphCodec:
         Raises:
             UserError: A molecule has an atom that is no letter, or its bonds are unknown.
         """
-        space = self.space(torch.tensor([len(one.numbers) for one in molecules]))
+        sizes = torch.tensor([len(one.numbers) for one in molecules])
+        numbers = torch.from_numpy(np.concatenate([one.numbers for one in molecules]).astype(np.int64))
+        space = self.space(sizes, numbers if self.given else None)
         n = space.parts[BONDS].mask.shape[1]
         positions = torch.zeros(len(molecules), n, 3, dtype=torch.float64)
         atoms = torch.full((len(molecules), n), PAD)
@@ -133,8 +149,9 @@ class GraphCodec:
                 )
             k = len(one.numbers)
             positions[i, :k] = torch.from_numpy(one.positions).double() / self.scale
+            charges = [0] * k if self.given else one.charges.tolist()
             atoms[i, :k] = torch.tensor(
-                [self.letter(*pair) for pair in zip(one.numbers.tolist(), one.charges.tolist(), strict=True)]
+                [self.letter(*pair) for pair in zip(one.numbers.tolist(), charges, strict=True)]
             )
             bonds[i, :k, :k] = torch.from_numpy(one.bonds.astype(np.int64))
         x = {POSITIONS: positions, ATOMS: atoms, BONDS: bonds}
@@ -165,17 +182,22 @@ class GraphCodec:
         """
         sizes = space.parts[BONDS].mask.sum(1).tolist()
         table = np.array([*self.letters, self.letters[0]], np.int64)
-        atoms, bonds = x[ATOMS].cpu().numpy(), x[BONDS].cpu().numpy()
+        bonds = x[BONDS].cpu().numpy()
         places = (
             (x[POSITIONS].float().cpu() * self.scale).numpy()
             if self.placed
-            else np.zeros((*atoms.shape, 3), np.float32)
+            else np.zeros((*bonds.shape[:2], 3), np.float32)
         )
+        atoms = (space.parts[POSITIONS].elements if self.given else x[ATOMS]).cpu().numpy()
         found = []
         for i, n in enumerate(sizes):
-            numbers, charges = table[atoms[i, :n]].T
             own = np.where(bonds[i, :n, :n] < ORDERS, bonds[i, :n, :n], 0)
             np.fill_diagonal(own, 0)
+            if self.given:
+                valences = zip(atoms[i, :n].tolist(), own.sum(1).tolist(), strict=True)
+                numbers, charges = atoms[i, :n], np.array([self.charges.get(each, 0) for each in valences])
+            else:
+                numbers, charges = table[atoms[i, :n]].T
             found.append(
                 Molecule(
                     numbers.astype(np.uint8),
@@ -186,6 +208,20 @@ class GraphCodec:
                 )
             )
         return found
+
+
+def charges_of_valences(library: Library) -> list[list[int]]:
+    """Return rows (atomic number, sum of the orders of its bonds, the most frequent charge of such atoms)."""
+    owner = np.repeat(np.arange(len(library)), np.diff(library.first_bond))
+    valences = np.zeros(len(library.numbers), np.int64)
+    for end in (0, 1):
+        np.add.at(valences, library.first[owner] + library.bonds[:, end], library.bonds[:, 2])
+    rows, counts = np.unique(np.stack([library.numbers, valences, library.charges], 1), axis=0, return_counts=True)
+    most: dict[tuple[int, int], int] = {}
+    for place in np.argsort(-counts, kind="stable").tolist():
+        number, valence, charge = rows[place].tolist()
+        most.setdefault((number, valence), charge)
+    return [[*key, charge] for key, charge in sorted(most.items())]
 
 
 def kekulised(library: Library, i: int, generator: torch.Generator) -> Molecule:
@@ -205,7 +241,12 @@ def written(number: int, charge: int) -> str:
 
 def graph_codec_of(data: MoleculeData, statistics: Mapping[str, Any]) -> GraphCodec:
     """Return the codec of a configuration and the statistics of its training data."""
-    letters = tuple((int(number), int(charge)) for number, charge in statistics[ATOMS]["letters"])
+    own = statistics[ATOMS]
+    if data.types == "given":
+        letters = tuple((number, 0) for number in statistics["elements"])
+        charges = {(number, valence): charge for number, valence, charge in own["valences"]}
+        return GraphCodec(letters, statistics["scale"], data.positions, data.pad_to, True, charges)
+    letters = tuple((int(number), int(charge)) for number, charge in own["letters"])
     return GraphCodec(letters, statistics["scale"], data.positions, data.pad_to)
 
 

@@ -37,11 +37,11 @@ def grown_masks(known: Tensor, before: Any, larger: Any, named: bool) -> dict[st
         larger: That of the molecules with added atoms.
         named: Whether the letters of added atoms are known.
     """
-    mask, atoms = larger.parts[BONDS].mask, part_masks(known, before)[ATOMS] & before.parts[BONDS].mask
+    mask, given = larger.parts[BONDS].mask, before.parts[BONDS].mask
     found = torch.zeros_like(mask)
-    found[:, : atoms.shape[1]] = atoms
+    found[:, : given.shape[1]] = known.bool().to(mask.device).expand(*given.shape, 1)[..., 0] & given
     masks = part_masks(found[..., None], larger)
-    if named:
+    if named and ATOMS in masks:
         added = torch.arange(mask.shape[1], device=mask.device) >= before.parts[BONDS].mask.sum(1)[:, None]
         masks[ATOMS] = masks[ATOMS] | (added & mask)
     return masks

@@ -12,6 +12,8 @@ neighbours alone cannot (Ma et al., 2023, https://arxiv.org/abs/2305.17589; DeFo
 https://arxiv.org/abs/2410.04263). All outputs are equivariant under permutations; positions move equivariantly under
 rotations and reflections, and letters' logits are invariant.
 
+If elements are given, the space's stand in place of the letters of atoms.
+
 Symbols: B molecules, N the largest number of atoms, K letters of atoms, L letters of pairs, k steps of a walk.
 """
 
@@ -39,20 +41,21 @@ class GraphNetwork(nn.Module):
     """Targets of positions and logits of letters, by a network with numbers of atoms and of pairs.
 
     Arguments:
-        network: Called as network(x, level, space, cond, edges=) on (B, N, 3 + K + 1 + L) and
-            (B, N, N, L + 1 + 3 k), as `build_backbone` returns it; it returns numbers of the same shapes.
+        network: Called as network(x, level, space, cond, edges=) on (B, N, 3 + K + 1 + L), or K if elements are given,
+            and (B, N, N, L + 1 + 3 k), as `build_backbone` returns it; it returns numbers of the same shapes.
         atoms: K.
         bonds: L.
+        elements: The K atomic numbers if they are given; (): they are letters.
     """
 
-    def __init__(self, network: nn.Module, atoms: int, bonds: int) -> None:
+    def __init__(self, network: nn.Module, atoms: int, bonds: int, elements: Sequence[int] = ()) -> None:
         super().__init__()
-        self.network, self.atoms, self.bonds = network, atoms, bonds
+        self.network, self.atoms, self.bonds, self.elements = network, atoms, bonds, tuple(elements)
 
     def forward(
         self, x: Mapping[str, Tensor], level: Tensor, space: Product, cond: Condition | None = None
     ) -> dict[str, Tensor]:
-        """Return F of positions (B, N, 3), if there are any, and logits of atoms (B, N, K) and of bonds (B, N, N, L).
+        """Return F of positions (B, N, 3) and logits of atoms (B, N, K) and bonds (B, N, N, L), of the parts of x.
 
         Arguments:
             x: Parts: positions of unit variance, letters of atoms 0 .. K and of bonds 0 .. L, where the last is the
@@ -61,13 +64,19 @@ class GraphNetwork(nn.Module):
             space: Where x lives.
             cond: Conditions; None: none.
         """
-        atoms, bonds = (one_hot(x[name], n, level) for name, n in ((ATOMS, self.atoms), (BONDS, self.bonds)))
+        bonds = one_hot(x[BONDS], self.bonds, level)
+        atoms = self.given(space).to(level) if self.elements else one_hot(x[ATOMS], self.atoms, level)
         places = x[POSITIONS].to(level) if POSITIONS in x else atoms.new_zeros(*atoms.shape[:2], 3)
         edges = torch.cat([bonds, walks(bonds[..., 1 : self.bonds].sum(-1))], -1)
         numbers = torch.cat([places, atoms, counts(bonds)], -1)
         state, pairs = self.network(numbers, level, space.parts[BONDS], cond, edges=edges)
-        found = {ATOMS: state[..., 3 : 3 + self.atoms], BONDS: pairs[..., : self.bonds]}
-        return {POSITIONS: state[..., :3], **found} if POSITIONS in x else found
+        found = {POSITIONS: state[..., :3], ATOMS: state[..., 3 : 3 + self.atoms], BONDS: pairs[..., : self.bonds]}
+        return {name: found[name] for name in x}
+
+    def given(self, space: Product) -> Tensor:
+        """Return the elements that the space holds as one-hot vectors, booleans (B, N, K), False on padding."""
+        numbers: Tensor = space.parts[POSITIONS].elements  # type: ignore[attr-defined] # the codec's space has them
+        return numbers[..., None] == torch.tensor(self.elements, device=numbers.device)
 
     def compile(self, *arguments: object, **options: object) -> None:
         """Compile the network within (`torch.nn.Module.compile`)."""
@@ -114,9 +123,7 @@ def graph_network(
     Raises:
         UserError: The backbone has no numbers of pairs.
     """
-    atoms = len(codec.letters)
-    pairs = ORDERS + 1 + 3 * WALKS
-    network = build_backbone(
-        config, channels=atoms + 1 + ORDERS, dims=3, conditions=conditions, pairs=pairs, levels=levels
-    )
-    return GraphNetwork(network, atoms, ORDERS)
+    atoms, pairs = len(codec.letters), ORDERS + 1 + 3 * WALKS
+    channels = atoms + (not codec.given) + ORDERS  # letters have a mask
+    network = build_backbone(config, channels=channels, dims=3, conditions=conditions, pairs=pairs, levels=levels)
+    return GraphNetwork(network, atoms, ORDERS, codec.elements if codec.given else ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,22 @@ def test_charges_are_part_of_the_letters() -> None:
         codec.encode([molecule_of(Chem.MolFromSmiles("CN"), implicit=True)])
 
 
+def test_charges_of_given_elements_follow_from_their_bonds(tmp_path: Path) -> None:
+    (tmp_path / "some.smi").write_text("C[N+](=O)[O-]\nCN\nCCO\nCC\nCCC\nCOC\n" * 3)
+    values = {"data.path": str(tmp_path / "some.smi"), "data.bonds": True, "data.types": "given", "data.conformers": 1}
+    domain = MoleculeDomain(resolve("molecule", values=values).config)
+    table = {tuple(row[:2]): row[2] for row in domain.statistics["atoms"]["valences"]}
+    assert {key: charge for key, charge in table.items() if charge} == {(7, 4): 1, (8, 1): -1}
+    assert table[7, 3] == table[8, 2] == table[6, 4] == table[1, 1] == 0
+    library = domain.dataset.splits["train"]
+    batch = domain.batch("train", range(len(library)), streams(0, "example", range(len(library))))
+    assert list(batch.x) == ["positions", "bonds"]
+    for i, made in enumerate(domain.decode(batch.x, batch.space)):
+        assert made.numbers.tolist() == library[i].numbers.tolist()
+        assert made.charges.tolist() == library[i].charges.tolist()
+        assert graph_smiles(sanitised(made)) == library.smiles[i]
+
+
 def test_a_ring_is_drawn_in_several_forms(placed: MoleculeDomain) -> None:
     benzene = resolve("molecule", values={"data.max_heavy": 6, "data.positions": False}).config
     domain = MoleculeDomain(benzene)
@@ -85,7 +103,6 @@ def test_graphs_alone_have_no_conditions_of_positions() -> None:
     ("values", "message"),
     [
         ({"data.layout": "sparse"}, r"data.bonds=true needs data.layout=dense"),
-        ({"data.types": "given"}, r"data.bonds=true needs data.types=generated"),
     ],
 )
 def test_keys_that_contradict_bonds_are_refused(values: dict[str, str], message: str) -> None:

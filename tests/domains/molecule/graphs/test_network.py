@@ -76,6 +76,24 @@ def test_all_parts_are_equivariant_under_permutations(which: str, request: pytes
         assert torch.allclose(moved[name], y, **LOOSE)
 
 
+def test_given_elements_move_with_their_atoms() -> None:
+    config = resolve("molecule", values={**SMALL, "data.bonds": True, "data.types": "given", "device": "cpu"}).config
+    domain = MoleculeDomain(config)
+    network, order = network_of(domain), torch.tensor([3, 1, 0, 2])
+    numbers = torch.tensor([6, 1, 8, 1])
+    sizes = torch.tensor([4])
+    space, moved, other = (domain.codec.space(sizes, z) for z in (numbers, numbers[order], torch.tensor([6, 1, 7, 1])))
+    draw = streams(0, "x", range(1))
+    x = space.noise(draw)
+    x["positions"] = x["positions"].double()
+    permuted = {"positions": x["positions"][:, order], "bonds": x["bonds"][:, order][:, :, order]}
+    out, turned, changed = called(network, x, space), called(network, permuted, moved), called(network, x, other)
+    assert out.keys() == {"positions", "bonds"}
+    assert torch.allclose(turned["positions"], out["positions"][:, order], **LOOSE)
+    assert torch.allclose(turned["bonds"], out["bonds"][:, order][:, :, order], **LOOSE)
+    assert not torch.allclose(changed["bonds"], out["bonds"], **LOOSE)
+
+
 def test_logits_of_bonds_are_symmetric(placed: MoleculeDomain) -> None:
     x, space = inputs(placed, (6, 3))
     out = called(network_of(placed), x, space)["bonds"]
