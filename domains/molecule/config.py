@@ -32,9 +32,11 @@ LATE: Mapping[str, Any] = {
 }
 """Letters beside positions: most appear at the noise levels at which positions are decided, which are those that
 training draws; and they are masked again, so that later ones correct earlier ones."""
+ATOMS = "atoms"
+"""Name of the part of molecules with bonds that given elements replace."""
 PARTS: Mapping[str, Mapping[str, Any]] = {
     "positions": {"process": "gaussian"},
-    "atoms": {**LATE, "weight": 0.4},
+    ATOMS: {**LATE, "weight": 0.4},
     "bonds": {**LATE, "weight": 1.0},
 }
 """Parts of molecules with bonds, in order, with their defaults."""
@@ -42,7 +44,7 @@ BONDS = "bonds"
 """Preset of molecules with bonds, which has steps of training and of sampling of its own."""
 STEPS = 120
 """Steps of sampling: letters of one step are drawn independently, so in few steps they contradict each other."""
-ALONE: Mapping[str, Mapping[str, Any]] = {"atoms": {"process": "masked"}, "bonds": {"process": "masked"}}
+ALONE: Mapping[str, Mapping[str, Any]] = {ATOMS: {"process": "masked"}, "bonds": {"process": "masked"}}
 """Parts of graphs alone, in order, with their defaults."""
 OPTIONS_OF_PART = {
     "process": ("schedule_options", "sampler", "options"),
@@ -94,7 +96,8 @@ class MoleculeData(DataConfig):
     scale: float | None = Field(None, ge=1e-3, le=1000)
     """Length in Å of 1 unit of a state; null: the standard deviation of a coordinate in the training data."""
     types: Literal["generated", "given"] = "generated"
-    """generated: elements are part of the state. given: they are drawn from the training data, as sizes are."""
+    """generated: elements are part of the state. given: they are drawn from the training data, as sizes are, or follow
+    from a requested formula. With bonds, charges then follow from elements and valences."""
     type_scale: float = Field(2.0, gt=0, le=1000)
     """Scale of the one-hot element of an atom, relative to positions of unit variance. Small: sampling decides
     elements late."""
@@ -182,10 +185,12 @@ class MoleculeConfig(Config):
         )
         if not bonds and positions:
             return values
-        own, parts = PARTS if positions else ALONE, dict[str, Any]()
+        own, asked, parts = PARTS if positions else ALONE, values.get("parts") or {}, dict[str, Any]()
         if types == "given":
-            own = {name: part for name, part in own.items() if name != "atoms"}
-        for name, part in {**own, **(values.get("parts") or {})}.items():
+            own = {name: part for name, part in own.items() if name != ATOMS}
+            if ATOMS in asked:
+                raise ValueError(f"parts.{ATOMS}: with data.types=given, atoms are no part of the state")
+        for name, part in {**own, **asked}.items():
             parts[name] = part if isinstance(part, PartConfig) else completed(own.get(name, {}), part)
         return {**values, "parts": parts}
 

@@ -48,7 +48,7 @@ def open_task(config: Config, codec: Codec | GraphCodec) -> Task:
     for name, part in config.parts.items():
         if name != POSITIONS:
             check_open_letters(part.process, f"parts.{name}.process")
-    kinds = {
+    kinds: dict[str, KnownRows | KnownLetters] = {
         POSITIONS: KnownRows(3),
         ATOMS: KnownLetters(len(codec.letters)),
         BONDS: KnownLetters(ORDERS, grid=2),

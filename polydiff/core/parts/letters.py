@@ -156,7 +156,8 @@ class LettersSpace:
         return masked.flatten(1).sum(1)
 
     def to(self, device: Device) -> LettersSpace:
-        mask, totals = (None if each is None else each.to(device) for each in (self.mask, self.totals))
+        mask = None if self.mask is None else self.mask.to(device)
+        totals = None if self.totals is None else self.totals.to(device)
         return replace(self, mask=mask, device=device, totals=totals)
 
     @cached_property

@@ -102,6 +102,7 @@ def test_graphs_alone_have_no_conditions_of_positions() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"data.types": "given", "parts.atoms.weight": 1.0}, "with data.types=given, atoms are no part of the state"),
         ({"data.layout": "sparse"}, r"data.bonds=true needs data.layout=dense"),
     ],
 )
