@@ -20,7 +20,6 @@ SPEC = DomainSpec(
             "data.bonds": True,
             "data.types": "given",
             "train.steps": 14_000,
-            "sample.steps": 480,
             "parts.bonds.options": {"temperature": 0.5},
         },
         "small": {

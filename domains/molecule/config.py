@@ -41,7 +41,7 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Parts of molecules with bonds, in order, with their defaults."""
 BONDS = "bonds"
-"""Preset of molecules with bonds, which has steps of training and of sampling of its own."""
+"""Preset of molecules with bonds."""
 STEPS = 120
 """Steps of sampling: letters of one step are drawn independently, so in few steps they contradict each other."""
 ALONE: Mapping[str, Mapping[str, Any]] = {ATOMS: {"process": "masked"}, "bonds": {"process": "masked"}}
@@ -214,9 +214,7 @@ class MoleculeConfig(Config):
         key = "data.bonds" if self.data.bonds else "data.positions"
         network = {"backbone.pair": 32} if isinstance(self.backbone, GraphTransformerConfig) else {}
         plain = tuple(name for name in self.data.conditions if name not in SPATIAL)
-        own: dict[str, Any] = {} if self.data.positions else {"data.conditions": plain}
-        if self.data.positions and self.preset != BONDS:
-            own["sample.steps"] = STEPS
+        own: dict[str, Any] = {"sample.steps": STEPS} if self.data.positions else {"data.conditions": plain}
         return {key: {"process": "joint", **network, **own}}
 
 

@@ -56,9 +56,9 @@ def test_the_config_lists_all_properties() -> None:
 
 
 @pytest.mark.parametrize("repeated", [{}, {"data.bonds": True}])
-def test_the_preset_bonds_has_steps_of_its_own(repeated: dict[str, object]) -> None:
+def test_the_preset_bonds_is_completed_by_what_bonds_need(repeated: dict[str, object]) -> None:
     bonds = resolve("molecule", "bonds", values=repeated)
-    assert (bonds.config.sample.steps, bonds.provenance["sample.steps"]) == (480, "preset bonds")
+    assert (bonds.config.sample.steps, bonds.provenance["sample.steps"]) == (120, "follows from data.bonds")
     assert (bonds.config.backbone.pair, bonds.provenance["backbone.pair"]) == (32, "follows from data.bonds")  # type: ignore[attr-defined]
     assert bonds.config.parts.keys() == {"positions", "bonds"}
     assert bonds.config.parts["bonds"].options == {"eta": 20, "temperature": 0.5}
@@ -82,7 +82,7 @@ def test_options_of_parts_have_their_defaults_one_by_one() -> None:
 
 
 def test_the_preset_bonds_takes_other_samplers_of_letters_but_not_points_alone() -> None:
-    other = resolve("molecule", "bonds", values={"parts.atoms.sampler": "ancestral"}).config.parts["atoms"]
+    other = resolve("molecule", "bonds", values={"parts.bonds.sampler": "ancestral"}).config.parts["bonds"]
     assert (other.sampler, other.options) == ("ancestral", {"temperature": 0.5})
     with pytest.raises(UserError, match=r"preset=bonds needs data\.bonds=true; without bonds, take the preset quick"):
         resolve("molecule", "bonds", values={"data.bonds": False})
