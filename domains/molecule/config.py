@@ -147,10 +147,11 @@ class MoleculeData(DataConfig):
         if not self.bonded:
             return
         key = "data.bonds=true" if self.bonds else "data.positions=false"
-        needed = {"layout": "dense", "number_scale": 0.0, **({} if self.positions else {"types": "generated"})}
-        for name, usual in needed.items():
+        for name, usual in {"layout": "dense", "number_scale": 0.0}.items():
             if getattr(self, name) != usual:
                 raise ValueError(f"{key} needs data.{name}={usual}, not {getattr(self, name)}")
+        if self.types == "given" and not self.positions:
+            raise ValueError("data.positions=false needs data.types=generated: atoms of graphs alone are generated")
 
 
 class MoleculeConfig(Config):
@@ -189,7 +190,9 @@ class MoleculeConfig(Config):
         if types == "given":
             own = {name: part for name, part in own.items() if name != ATOMS}
             if ATOMS in asked:
-                raise ValueError(f"parts.{ATOMS}: with data.types=given, atoms are no part of the state")
+                raise ValueError(
+                    f"parts.{ATOMS}: with data.types=given, atoms are no part of the state. Set data.types=generated"
+                )
         for name, part in {**own, **asked}.items():
             parts[name] = part if isinstance(part, PartConfig) else completed(own.get(name, {}), part)
         return {**values, "parts": parts}

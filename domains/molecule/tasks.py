@@ -102,7 +102,7 @@ class CompleteGraphs:
     parts: Mapping[str, KnownRows | KnownLetters]
 
     residual: ClassVar[bool] = False
-    simple: ClassVar[str] = "the known part, other atoms of the first kind without bonds"
+    simple: ClassVar[str] = "the known part, other atoms of the first kind, if they are not given, without bonds"
 
     @property
     def conditions(self) -> Conditions:

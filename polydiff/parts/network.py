@@ -48,7 +48,8 @@ def untrained(config: Config, domain: Domain, kernels: Mapping[str, Kernel], dev
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         backbone = domain.backbone()
-    return PartsNetwork(backbone, kernels, pick_precision(config.train.precision, device)).to(device)
+    precision = pick_precision(config.train.precision, device)
+    return PartsNetwork(backbone, kernels, precision, level_conditions(config)).to(device)
 
 
 class PartsNetwork(nn.Module):
@@ -57,14 +58,22 @@ class PartsNetwork(nn.Module):
     Arguments:
         backbone: Called as backbone(x, number, space, cond), with the tensor and the space of a state of one part, else
             with mappings of parts and a `Product`. The numbers (B,) say the level of the first part whose kernel is
-            conditioned on it; those of further such parts are the conditions `LEVEL` + name.
+            conditioned on it; those of further such parts may be the conditions `LEVEL` + name.
         kernels: Name of a part -> its kernel.
         precision: "float32" or "bf16", the autocast precision of the backbone.
+        conditions: Those of these conditions that the backbone has (`level_conditions`).
     """
 
-    def __init__(self, backbone: nn.Module, kernels: Mapping[str, Kernel], precision: str = "float32") -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        kernels: Mapping[str, Kernel],
+        precision: str = "float32",
+        conditions: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.backbone, self.kernels, self.precision = backbone, dict(kernels), precision
+        self.conditions = frozenset(conditions)
 
     def forward(self, x: Parts, levels: Levels, space: Product, cond: Condition | None = None) -> dict[str, Tensor]:
         """Return the output F of each part, at least float32.
@@ -89,7 +98,7 @@ class PartsNetwork(nn.Module):
         return imposed(self.kernels, outputs, x, levels, space, cond)
 
     def numbers(self, levels: Levels, space: Product) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the number (B,) for the backbone, zero if no part is conditioned on its level, and the others."""
+        """Return the number (B,) for the backbone, zero if no part is conditioned on its level, and its conditions."""
         weight = next(self.backbone.parameters())  # of which each process may hold a part
         like: dict[str, Any] = {"dtype": weight.dtype, "device": weight.device}
 
@@ -100,7 +109,7 @@ class PartsNetwork(nn.Module):
         if not found:
             return torch.zeros(space.batch, **like), {}
         first, *others = found
-        return found[first], {LEVEL + name: found[name] for name in others}
+        return found[first], {LEVEL + name: found[name] for name in others if LEVEL + name in self.conditions}
 
     def with_precision(self, precision: str) -> PartsNetwork:
         """Return this network with another autocast precision; the two share their weights."""

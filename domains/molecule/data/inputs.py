@@ -161,7 +161,7 @@ def match_pattern(text: str, molecule: Molecule) -> set[int]:
         )
     found = {i for match in mol.GetSubstructMatches(pattern, maxMatches=10_000) for i in match}
     if not found:
-        raise UserError(f"{text} matches no part of {Chem.MolToSmiles(Chem.RemoveHs(mol))}.")
+        raise UserError(f"{text} matches no part of {Chem.MolToSmiles(Chem.RemoveHs(mol, sanitize=False))}.")
     return found
 
 

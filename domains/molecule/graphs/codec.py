@@ -53,7 +53,7 @@ class GraphCodec:
     """The map between molecules with bonds and states.
 
     Arguments:
-        letters: The K letters of atoms, increasing.
+        letters: The K letters of atoms, increasing: all pairs of element and charge of the training data.
         scale: Length in Å of 1 unit of positions: s.
         placed: Whether states have positions; if not, molecules are graphs alone.
         pad_to: Multiple to which the number of atoms is rounded up.
@@ -149,10 +149,8 @@ class GraphCodec:
                 )
             k = len(one.numbers)
             positions[i, :k] = torch.from_numpy(one.positions).double() / self.scale
-            charges = [0] * k if self.given else one.charges.tolist()
-            atoms[i, :k] = torch.tensor(
-                [self.letter(*pair) for pair in zip(one.numbers.tolist(), charges, strict=True)]
-            )
+            pairs = zip(one.numbers.tolist(), one.charges.tolist(), strict=True)
+            atoms[i, :k] = torch.tensor([self.letter(*pair) for pair in pairs])
             bonds[i, :k, :k] = torch.from_numpy(one.bonds.astype(np.int64))
         x = {POSITIONS: positions, ATOMS: atoms, BONDS: bonds}
         found = {name: part.project(x[name]) for name, part in space.parts.items()}
@@ -242,11 +240,12 @@ def written(number: int, charge: int) -> str:
 def graph_codec_of(data: MoleculeData, statistics: Mapping[str, Any]) -> GraphCodec:
     """Return the codec of a configuration and the statistics of its training data."""
     own = statistics[ATOMS]
+    letters = tuple((int(number), int(charge)) for number, charge in own["letters"])
     if data.types == "given":
-        letters = tuple((number, 0) for number in statistics["elements"])
+        if own.get("valences") is None:
+            raise ValueError("atoms.valences are missing, which data.types=given needs; start a new run")
         charges = {(number, valence): charge for number, valence, charge in own["valences"]}
         return GraphCodec(letters, statistics["scale"], data.positions, data.pad_to, True, charges)
-    letters = tuple((int(number), int(charge)) for number, charge in own["letters"])
     return GraphCodec(letters, statistics["scale"], data.positions, data.pad_to)
 
 

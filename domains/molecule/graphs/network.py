@@ -14,7 +14,8 @@ rotations and reflections, and letters' logits are invariant.
 
 If elements are given, the space's stand in place of the letters of atoms.
 
-Symbols: B molecules, N the largest number of atoms, K letters of atoms, L letters of pairs, k steps of a walk.
+Symbols: B molecules, N the largest number of atoms, K letters of atoms or given elements, L letters of pairs, k steps of
+a walk.
 """
 
 from __future__ import annotations
@@ -48,9 +49,12 @@ class GraphNetwork(nn.Module):
         elements: The K atomic numbers if they are given; (): they are letters.
     """
 
+    elements: Tensor | None
+
     def __init__(self, network: nn.Module, atoms: int, bonds: int, elements: Sequence[int] = ()) -> None:
         super().__init__()
-        self.network, self.atoms, self.bonds, self.elements = network, atoms, bonds, tuple(elements)
+        self.network, self.atoms, self.bonds = network, atoms, bonds
+        self.register_buffer("elements", torch.tensor(elements) if elements else None, persistent=False)
 
     def forward(
         self, x: Mapping[str, Tensor], level: Tensor, space: Product, cond: Condition | None = None
@@ -65,7 +69,7 @@ class GraphNetwork(nn.Module):
             cond: Conditions; None: none.
         """
         bonds = one_hot(x[BONDS], self.bonds, level)
-        atoms = self.given(space).to(level) if self.elements else one_hot(x[ATOMS], self.atoms, level)
+        atoms = one_hot(x[ATOMS], self.atoms, level) if self.elements is None else self.given(space).to(level)
         places = x[POSITIONS].to(level) if POSITIONS in x else atoms.new_zeros(*atoms.shape[:2], 3)
         edges = torch.cat([bonds, walks(bonds[..., 1 : self.bonds].sum(-1))], -1)
         numbers = torch.cat([places, atoms, counts(bonds)], -1)
@@ -76,7 +80,7 @@ class GraphNetwork(nn.Module):
     def given(self, space: Product) -> Tensor:
         """Return the elements that the space holds as one-hot vectors, booleans (B, N, K), False on padding."""
         numbers: Tensor = space.parts[POSITIONS].elements  # type: ignore[attr-defined] # the codec's space has them
-        return numbers[..., None] == torch.tensor(self.elements, device=numbers.device)
+        return numbers[..., None] == self.elements
 
     def compile(self, *arguments: object, **options: object) -> None:
         """Compile the network within (`torch.nn.Module.compile`)."""
@@ -123,7 +127,8 @@ def graph_network(
     Raises:
         UserError: The backbone has no numbers of pairs.
     """
-    atoms, pairs = len(codec.letters), ORDERS + 1 + 3 * WALKS
+    pairs = ORDERS + 1 + 3 * WALKS
+    atoms = len(codec.elements if codec.given else codec.letters)
     channels = atoms + (not codec.given) + ORDERS  # letters have a mask
     network = build_backbone(config, channels=channels, dims=3, conditions=conditions, pairs=pairs, levels=levels)
     return GraphNetwork(network, atoms, ORDERS, codec.elements if codec.given else ())

@@ -155,15 +155,17 @@ def sheet(samples: Sequence[PerceivedSample]) -> bytes:
 
 
 def flat(one: PerceivedSample) -> Any:
-    """Return the 2-D structure of a sample; if it is no molecule, that of its atoms with bonds by distance."""
+    """Return the 2-D structure of a sample; if it is no molecule, its atoms where they are, with its bonds."""
     if one.mol is not None:
         mol = Chem.RemoveHs(one.mol)
-    elif one.molecule.implicit or not has_finite_positions(one.molecule):
+        rdDepictor.Compute2DCoords(mol)
+        return mol
+    if one.molecule.implicit or not has_finite_positions(one.molecule):
         return Chem.Mol()
-    else:
-        mol = with_bonds(one)
-        mol.UpdatePropertyCache(strict=False)
-    rdDepictor.Compute2DCoords(mol)
+    mol = with_bonds(one)  # a depiction of impossible valences may put two atoms in one place, which cannot be drawn
+    mol.UpdatePropertyCache(strict=False)
+    Chem.FastFindRings(mol)
+    mol.GetConformer().SetPositions(to_principal_axes(one.molecule) * [1, 1, 0])
     return mol
 
 

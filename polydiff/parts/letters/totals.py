@@ -54,6 +54,8 @@ def meet_totals(
     before, drawn = before.reshape(batch, -1), after.reshape(batch, -1).clone()
     masked = before == letters
     revealed = masked & (drawn != letters)
+    if not revealed.any():
+        return after
     group = functional.one_hot(totals.groups, totals.counts.shape[1]).to(p)
     visible = functional.one_hot(before.clamp(0, letters), letters + 1)[..., :letters].to(p) * (before >= 0)[..., None]
     left = (totals.counts - visible.sum(1) @ group).clamp(min=0)

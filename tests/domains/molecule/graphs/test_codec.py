@@ -67,6 +67,20 @@ def test_charges_of_given_elements_follow_from_their_bonds(tmp_path: Path) -> No
         assert graph_smiles(sanitised(made)) == library.smiles[i]
 
 
+def test_charges_that_training_lacks_are_refused_with_given_elements_too() -> None:
+    codec = GraphCodec(((1, 0), (6, 0), (7, 0)), 1.0, given=True, charges={(7, 3): 0})
+    ammonium = molecule_of(Chem.AddHs(Chem.MolFromSmiles("C[NH3+]")))
+    with pytest.raises(UserError, match=r"the atom N\+, but this model was trained on H, C, N"):
+        codec.encode([ammonium])
+
+
+def test_statistics_without_valences_do_not_suffice_for_given_elements(placed: MoleculeDomain) -> None:
+    values = {"data.max_heavy": 4, "data.bonds": True, "data.types": "given"}
+    own = {name: value for name, value in placed.statistics["atoms"].items() if name != "valences"}
+    with pytest.raises(ValueError, match="atoms.valences are missing, which data.types=given needs"):
+        MoleculeDomain(resolve("molecule", values=values).config, {**placed.statistics, "atoms": own})
+
+
 def test_a_ring_is_drawn_in_several_forms(placed: MoleculeDomain) -> None:
     benzene = resolve("molecule", values={"data.max_heavy": 6, "data.positions": False}).config
     domain = MoleculeDomain(benzene)
@@ -104,6 +118,7 @@ def test_graphs_alone_have_no_conditions_of_positions() -> None:
     [
         ({"data.types": "given", "parts.atoms.weight": 1.0}, "with data.types=given, atoms are no part of the state"),
         ({"data.layout": "sparse"}, r"data.bonds=true needs data.layout=dense"),
+        ({"data.types": "given", "data.positions": False}, r"data.positions=false needs data.types=generated"),
     ],
 )
 def test_keys_that_contradict_bonds_are_refused(values: dict[str, str], message: str) -> None:

@@ -169,3 +169,13 @@ def test_samples_have_exactly_the_atoms_of_a_requested_formula(tmp_path: Path, w
     for one in model.sample(4, cond={"N": 2}, progress=False).examples:
         assert one.numbers.tolist().count(7) == 2
     assert {len(one.numbers) for one in model.sample(2, cond={"atoms": 9}, progress=False).examples} == {9}
+
+
+@pytest.mark.parametrize("coupling", [[], ["coupling.same=0.5", "coupling.apart=0.5"]])
+def test_letters_that_are_replaced_are_trained_and_sampled(tmp_path: Path, coupling: list[str]) -> None:
+    """Their network is conditioned on two levels, of which one says the other unless training takes them apart."""
+    words = [*WORDS, "data.bonds=true", "parts.atoms.process=uniform", *coupling, "train.steps=2", "--judge", "0"]
+    assert main(["train", "--domain", "molecule", *words, "-o", str(tmp_path / "run")]) == 0
+    model = polydiff.load(tmp_path / "run")
+    assert model.denoiser.conditions == ({"_level_atoms"} if coupling else set())
+    assert len(model.sample(2, progress=False).examples) == 2

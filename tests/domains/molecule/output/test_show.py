@@ -16,7 +16,7 @@ from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.perceive import without_bonds
 from polydiff.domains.molecule.metrics.examine import PerceivedSample
 from polydiff.domains.molecule.output.sdf import record
-from polydiff.domains.molecule.output.show import atoms, bonds, script, show, to_principal_axes, with_bonds
+from polydiff.domains.molecule.output.show import atoms, bonds, script, sheet, show, to_principal_axes, with_bonds
 from polydiff.gallery.page import whole_page
 from polydiff.support.errors import UserError
 
@@ -48,6 +48,18 @@ def test_few_atoms_and_positions_that_are_not_finite(n: int) -> None:
         assert not re.search(r"\b(nan|inf)\b", page, re.IGNORECASE)
         broken = not np.isfinite(place)
         assert ("not finite" in page, "data-atoms" in page, "<svg" in page) == (broken, not broken, not broken)
+
+
+def test_samples_of_impossible_valences_are_drawn() -> None:
+    """As those of a network that has learned little: nearly any bonds between any atoms."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(30):
+        own = np.triu(rng.choice(4, size=(7, 7)), 1).astype(np.uint8)
+        places = rng.normal(size=(7, 3)).astype(np.float32)
+        made.append(Molecule(np.array([1, 1, 1, 6, 6, 8, 9], np.uint8), places, np.zeros(7, np.int8), own + own.T))
+    pictures = {sheet([PerceivedSample.of(one)]) for one in made}
+    assert len(pictures) == len(made)
 
 
 def test_an_atom_without_finite_position_is_not_drawn_or_written() -> None:
