@@ -14,8 +14,8 @@ rotations and reflections, and letters' logits are invariant.
 
 If elements are given, the space's stand in place of the letters of atoms.
 
-Symbols: B molecules, N the largest number of atoms, K letters of atoms or given elements, L letters of pairs, k steps of
-a walk.
+Symbols: B molecules, N the largest number of atoms, K letters of atoms or given elements, L letters of pairs, k steps
+of a walk.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class GraphNetwork(nn.Module):
     def given(self, space: Product) -> Tensor:
         """Return the elements that the space holds as one-hot vectors, booleans (B, N, K), False on padding."""
         numbers: Tensor = space.parts[POSITIONS].elements  # type: ignore[attr-defined] # the codec's space has them
-        return numbers[..., None] == self.elements
+        found: Tensor = numbers[..., None] == self.elements  # type: ignore[assignment] # elements are given
+        return found
 
     def compile(self, *arguments: object, **options: object) -> None:
         """Compile the network within (`torch.nn.Module.compile`)."""
