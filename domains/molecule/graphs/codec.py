@@ -179,7 +179,6 @@ class GraphCodec:
         Masked letters, which only unfinished states have, are shown as the first letter and as no bond.
         """
         sizes = space.parts[BONDS].mask.sum(1).tolist()
-        table = np.array([*self.letters, self.letters[0]], np.int64)
         bonds = x[BONDS].cpu().numpy()
         places = (
             (x[POSITIONS].float().cpu() * self.scale).numpy()
@@ -191,11 +190,7 @@ class GraphCodec:
         for i, n in enumerate(sizes):
             own = np.where(bonds[i, :n, :n] < ORDERS, bonds[i, :n, :n], 0)
             np.fill_diagonal(own, 0)
-            if self.given:
-                valences = zip(atoms[i, :n].tolist(), own.sum(1).tolist(), strict=True)
-                numbers, charges = atoms[i, :n], np.array([self.charges.get(each, 0) for each in valences])
-            else:
-                numbers, charges = table[atoms[i, :n]].T
+            numbers, charges = self.elements_and_charges(atoms[i, :n], own)
             found.append(
                 Molecule(
                     numbers.astype(np.uint8),
@@ -206,6 +201,19 @@ class GraphCodec:
                 )
             )
         return found
+
+    def elements_and_charges(self, atoms: np.ndarray, bonds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the atomic numbers (N,) and formal charges (N,) of the atoms of a molecule.
+
+        Arguments:
+            atoms: Letters, or atomic numbers if elements are given, (N,).
+            bonds: Orders of bonds, (N, N).
+        """
+        if not self.given:
+            numbers, charges = np.array([*self.letters, self.letters[0]], np.int64)[atoms].T
+            return numbers, charges
+        valences = zip(atoms.tolist(), bonds.sum(1).tolist(), strict=True)
+        return atoms, np.array([self.charges.get(each, 0) for each in valences])
 
 
 def charges_of_valences(library: Library) -> list[list[int]]:
