@@ -48,7 +48,7 @@ def test_the_page_of_samplers_names_all_of_them() -> None:
 def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     photos(tmp_path / "photos")
-    # the pipeline: tests/pipeline/test_unclip.py; look: tests/looking/test_page.py; bonds: tests/domains/molecule/graphs
+    # tested elsewhere: dalle2 in tests/pipeline, look in tests/looking, bonds in tests/domains/molecule/graphs
     elsewhere = {"points", "audio", "dalle2", "bonds", "serve", "look", "augment"}
     expected = [words for words in commands("README.md") if not elsewhere & set(words)]
     assert [words[0] for words in expected] == [
