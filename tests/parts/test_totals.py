@@ -90,7 +90,7 @@ def test_an_exact_network_that_knows_the_numbers_keeps_its_law() -> None:
         after[:, 3 if state[3] == 3 else 0] = 0  # a step reveals this site
         totals = Totals(GROUPS, torch.tensor([[2, 2]]).expand(n, 2))
         space = LettersSpace(n, (4,), K, totals=totals)
-        x = meet_totals(own.expand(n, 4, K), before, after, space, streams(0, "site", range(n)))
+        x = meet_totals(own.expand(n, 4, K), before, after, totals, space, streams(0, "site", range(n)))
         place = int((after[0] != before[0]).nonzero()[0])
         found = torch.bincount(x[:, place], minlength=K) / n
         assert found.tolist() == pytest.approx(own[place].tolist(), abs=0.016)
@@ -114,7 +114,7 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
 def test_letters_that_exceed_a_number_are_kept() -> None:
     before, after = torch.tensor([[2, 2, 2, 3, 3, 3]]), torch.tensor([[2, 2, 2, 2, 0, 3]])
     p = torch.tensor((0.2, 0.2, 0.6), dtype=torch.float64).expand(1, 6, K)
-    x = meet_totals(p, before, after, space_of(1), streams(0, "site", range(1)))
+    x = meet_totals(p, before, after, Totals(GROUPS, COUNTS), space_of(1), streams(0, "site", range(1)))
     assert x[0, :3].tolist() == [2, 2, 2]
     assert x[0, 3:5].max() < 2
     assert x[0, 5] == 3

@@ -24,7 +24,7 @@ from torch import Tensor
 from polydiff.core.registry import Registry
 from polydiff.parts.kernel import one_call_a_site
 from polydiff.parts.letters.law import pick, sharpened
-from polydiff.parts.letters.totals import meet_totals
+from polydiff.parts.letters.totals import meet_totals, totals_of
 
 if TYPE_CHECKING:
     from polydiff.core.parts.letters import Letters
@@ -78,9 +78,11 @@ class Jump:
             generators: B random streams.
         """
         moved = pick(self.law(kernel, log_p, x, space), space.uniforms(generators))
-        if not kernel.masked:
+        totals = totals_of(space) if kernel.masked else None
+        if totals is None:
             return moved
-        return meet_totals(sharpened(log_p, self.temperature, self.top_p).exp(), x, moved, space, generators)
+        p = sharpened(log_p, self.temperature, self.top_p).exp()
+        return meet_totals(p, x, moved, totals, space, generators)
 
     def law(self, kernel: LetterKernel, log_p: Tensor, x: Tensor, space: Letters) -> Tensor:
         r"""Return the probabilities of the letters after the step, (R, ..., K), with the mask (R, ..., K + 1).
@@ -133,7 +135,8 @@ class Reveal:
             hidden = moved == kernel.letters
             least = lowest(hidden, doubt, space)
             moved = torch.where(lowest(least, order, space), letter, moved)  # of equally sure sites, a random one
-        return meet_totals(p, x, moved, space, generators)
+        totals = totals_of(space)
+        return moved if totals is None else meet_totals(p, x, moved, totals, space, generators)
 
 
 def lowest(among: Tensor, key: Tensor, space: Letters) -> Tensor:

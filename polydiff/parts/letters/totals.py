@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polydiff.core.parts.letters import HasTotals, Letters
+from polydiff.core.parts.letters import HasTotals, Letters, Totals
 from polydiff.parts.letters.law import pick
 from polydiff.support.protocols import provides
 
@@ -31,8 +31,13 @@ LEAST = 1e-12
 """Least probability of a letter, since a letter that the network rules out may be the only one that is left."""
 
 
+def totals_of(space: Letters) -> Totals | None:
+    """Return the known numbers of letters of a space; None if it knows none."""
+    return space.totals if provides(space, HasTotals) else None
+
+
 def meet_totals(
-    p: Tensor, before: Tensor, after: Tensor, space: Letters, generators: Sequence[torch.Generator]
+    p: Tensor, before: Tensor, after: Tensor, totals: Totals, space: Letters, generators: Sequence[torch.Generator]
 ) -> Tensor:
     """Return the letters after a step (R, ...), those that it revealed drawn again so that they meet the totals.
 
@@ -42,12 +47,10 @@ def meet_totals(
         p: Posterior of clean letters, (R, ..., K), float64.
         before: Letters before the step, the mask being K, (R, ...).
         after: Letters after it, independent of each other.
-        space: Where they live; without totals, `after` is returned.
+        totals: The numbers to meet.
+        space: Where they live.
         generators: B random streams.
     """
-    totals = space.totals if provides(space, HasTotals) else None
-    if totals is None:
-        return after
     batch, letters = len(before), p.shape[-1]
     order, v = (space.uniforms(generators).reshape(batch, -1) for _ in range(2))
     p = p.reshape(batch, -1, letters) + LEAST
