@@ -32,19 +32,17 @@ LATE: Mapping[str, Any] = {
 }
 """Letters beside positions: most appear at the noise levels at which positions are decided, which are those that
 training draws; and they are masked again, so that later ones correct earlier ones."""
-ATOMS = "atoms"
-"""Name of the part of molecules with bonds that given elements replace."""
+POSITIONS, ATOMS, BONDS = "positions", "atoms", "bonds"
+"""Names of the parts of molecules with bonds; the last is also the name of their preset."""
 PARTS: Mapping[str, Mapping[str, Any]] = {
-    "positions": {"process": "gaussian"},
+    POSITIONS: {"process": "gaussian"},
     ATOMS: {**LATE, "weight": 0.4},
-    "bonds": {**LATE, "weight": 1.0},
+    BONDS: {**LATE, "weight": 1.0},
 }
 """Parts of molecules with bonds, in order, with their defaults."""
-BONDS = "bonds"
-"""Preset of molecules with bonds."""
 STEPS = 120
 """Steps of sampling: letters of one step are drawn independently, so in few steps they contradict each other."""
-ALONE: Mapping[str, Mapping[str, Any]] = {ATOMS: {"process": "masked"}, "bonds": {"process": "masked"}}
+ALONE: Mapping[str, Mapping[str, Any]] = {ATOMS: {"process": "masked"}, BONDS: {"process": "masked"}}
 """Parts of graphs alone, in order, with their defaults."""
 OPTIONS_OF_PART = {
     "process": ("schedule_options", "sampler", "options"),

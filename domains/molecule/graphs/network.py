@@ -42,8 +42,9 @@ class GraphNetwork(nn.Module):
     """Targets of positions and logits of letters, by a network with numbers of atoms and of pairs.
 
     Arguments:
-        network: Called as network(x, level, space, cond, edges=) on (B, N, 3 + K + 1 + L), or K if elements are given,
-            and (B, N, N, L + 1 + 3 k), as `build_backbone` returns it; it returns numbers of the same shapes.
+        network: Called as network(x, level, space, cond, edges=) on (B, N, 3 + K + 1 + L), without the 1 of the mask if
+            elements are given, and (B, N, N, L + 1 + 3 k), as `build_backbone` returns it; it returns numbers of the
+            same shapes.
         atoms: K.
         bonds: L.
         elements: The K atomic numbers if they are given; (): they are letters.
