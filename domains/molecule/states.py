@@ -23,9 +23,9 @@ from polydiff.domains.molecule.chemistry.sizes import MAX_SIZE_RATIO, check_atom
 from polydiff.domains.molecule.codec import Codec
 from polydiff.domains.molecule.condition_sampler import ConditionSampler
 from polydiff.domains.molecule.conditions import ConditionScaler
-from polydiff.domains.molecule.config import MoleculeData
+from polydiff.domains.molecule.config import BONDS, MoleculeData
 from polydiff.domains.molecule.data.inputs import parse_added_atoms, read_molecules, select_atoms, with_added_atoms
-from polydiff.domains.molecule.graphs.codec import BONDS, GraphCodec
+from polydiff.domains.molecule.graphs.codec import GraphCodec
 from polydiff.domains.molecule.graphs.masks import grown_masks
 from polydiff.domains.molecule.space import DenseMolecules, PackedMolecules
 from polydiff.gaussian.schedule.base import SCHEDULES

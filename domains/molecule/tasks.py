@@ -25,8 +25,8 @@ from polydiff.core.parts.known import KnownLetters, KnownRows, known_name
 from polydiff.domains.molecule.chemistry.fragments import draw_known
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.codec import Codec
-from polydiff.domains.molecule.config import MoleculeConfig
-from polydiff.domains.molecule.graphs.codec import ATOMS, BONDS, ORDERS, POSITIONS, GraphCodec
+from polydiff.domains.molecule.config import ATOMS, BONDS, POSITIONS, MoleculeConfig
+from polydiff.domains.molecule.graphs.codec import ORDERS, GraphCodec
 from polydiff.domains.molecule.graphs.masks import part_masks
 from polydiff.parts.known import check_open_letters
 

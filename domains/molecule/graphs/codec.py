@@ -35,10 +35,7 @@ from polydiff.domains.molecule.chemistry.bonds import orders
 from polydiff.domains.molecule.chemistry.composition import symbols
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.chemistry.kekule import drawn
-from polydiff.domains.molecule.config import ATOMS as ATOMS
-from polydiff.domains.molecule.config import BONDS as BONDS
-from polydiff.domains.molecule.config import POSITIONS as POSITIONS
-from polydiff.domains.molecule.config import SPATIAL, MoleculeData
+from polydiff.domains.molecule.config import ATOMS, BONDS, POSITIONS, SPATIAL, MoleculeData
 from polydiff.domains.molecule.data.library import Library
 from polydiff.domains.molecule.space import DenseMolecules, degrees_of_freedom
 from polydiff.support.errors import UserError

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from polydiff.domains.molecule.graphs.codec import ATOMS, BONDS, POSITIONS
+from polydiff.domains.molecule.config import ATOMS, BONDS, POSITIONS
 
 
 def part_masks(known: Tensor, space: Any) -> dict[str, Tensor]:

@@ -30,7 +30,8 @@ from polydiff.contract.backbone import build_backbone
 from polydiff.contract.sections.network import BackboneConfig
 from polydiff.core.conditions import Condition, Conditions
 from polydiff.core.parts.product import Product
-from polydiff.domains.molecule.graphs.codec import ATOMS, BONDS, ORDERS, POSITIONS, GraphCodec
+from polydiff.domains.molecule.config import ATOMS, BONDS, POSITIONS
+from polydiff.domains.molecule.graphs.codec import ORDERS, GraphCodec
 
 WALKS = 8
 """k, the longest walk."""
