@@ -11,6 +11,7 @@ from torch import Tensor
 
 from polydiff.contract.domain import DataSamples, Samples
 from polydiff.core.conditions import Condition
+from polydiff.domains.molecule.chemistry.composition import count_elements
 from polydiff.domains.molecule.chemistry.geometry import Molecule
 from polydiff.domains.molecule.conditions import ConditionScaler
 from polydiff.domains.molecule.config import MoleculeData
@@ -78,8 +79,16 @@ class MoleculeOutput:
         }
 
     def described(self, samples: Samples) -> list[dict[str, Any]]:
-        """Return the conditions of each sample as a user writes them; {} for each if the samples have none."""
-        return [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
+        """Return the conditions of each sample as a user writes them; {} for each if the samples have none.
+
+        With given elements, they include the number of atoms of each, which the space holds.
+        """
+        rows = [{} for _ in samples.examples] if samples.cond is None else self.describe(samples.cond)
+        wanted = self.scaler.condition_set
+        if not wanted.given:
+            return rows
+        counts = count_elements(samples.examples, wanted.elements).astype(int).tolist()
+        return [row | dict(zip(wanted.symbols, own, strict=True)) for row, own in zip(rows, counts, strict=True)]
 
     def describe(self, cond: Condition) -> list[dict[str, Any]]:
         texts = self.data_conditions.describe(cond)

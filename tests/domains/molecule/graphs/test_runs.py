@@ -164,8 +164,11 @@ def test_samples_have_exactly_the_atoms_of_a_requested_formula(tmp_path: Path, w
     own = [*WORDS, *words, "train.steps=4", "data.conditions=[composition]", "--judge", "0"]
     assert main(["train", "--domain", "molecule", *own, "-o", str(path)]) == 0
     model = polydiff.load(path)
-    for one in model.sample(4, cond={"formula": "C2H7NO"}, progress=False).examples:
+    made = model.sample(4, cond={"formula": "C2H7NO"}, progress=False)
+    for one in made.examples:
         assert sorted(one.numbers.tolist()) == [1] * 7 + [6, 6, 7, 8]
+    assert model.domain.show(made).count("requested C2H7NO") == 4
+    assert model.domain.save(made, tmp_path / "made")[3].items() >= {"C": 2, "H": 7, "N": 1, "O": 1}.items()
     for one in model.sample(4, cond={"N": 2}, progress=False).examples:
         assert one.numbers.tolist().count(7) == 2
     assert {len(one.numbers) for one in model.sample(2, cond={"atoms": 9}, progress=False).examples} == {9}
