@@ -18,9 +18,10 @@ from polydiff.domains.audio.metrics.reference import COMPARED, Reference, portra
 from polydiff.domains.audio.spectrogram import VERSION
 from polydiff.metrics.classifier import am_score, inception_score, modified_inception_score
 from polydiff.metrics.copies import copy_share, nearest
-from polydiff.metrics.frechet import frechet_distance
-from polydiff.metrics.least import too_few, value_unless
+from polydiff.metrics.frechet import frechet_of_subsets
+from polydiff.metrics.least import too_few
 from polydiff.metrics.results import Confusion, Metric
+from polydiff.metrics.standard_error import Number
 from polydiff.metrics.wasserstein import wasserstein
 
 IN_TUNE = 20.0
@@ -127,6 +128,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     not_measured = f" Not measured: {lacks}" if lacks else ""
     small = "" if lacks else too_few("frechet", min(n, len(compared)), "clips of each set")
     few = "" if lacks else too_few("copies", reference.n, "held-out clips")
+    frechet = Number(math.nan) if lacks or small else frechet_of_subsets(clips.features, compared, n)
     distributions = {
         f"{name}_error": Metric(
             wasserstein(feature(clips), feature(known)),
@@ -138,13 +140,15 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     }
     return {
         "log_mel_fd": Metric(
-            value_unless(small, lambda: frechet_distance(clips.features[:n], compared)),
+            frechet.value,
             "",
             "lower",
             f"Frechet distance of log-mel features, version {VERSION}, of {n} clips to {len(compared)} of training "
-            f"(reference {reference.digest}). The value of real data is the floor at this n; it falls about as 1/n. "
+            f"(reference {reference.digest}), the mean over all disjoint sets of so many clips. "
+            "The value of real data is the floor at this n; it falls about as 1/n. "
             "Compare only values of equal n, reference and version. They are not comparable with published "
             f"distances.{not_measured}",
+            frechet.error,
             n=n,
             reason=small,
         ),

@@ -14,9 +14,9 @@ from polydiff.domains.image.codec import unit
 from polydiff.domains.image.data.source import Source
 from polydiff.domains.image.metrics.judge import Judge, filter_features
 from polydiff.metrics.copies import copy_share, copy_threshold, nearest
-from polydiff.metrics.frechet import frechet_distance
+from polydiff.metrics.frechet import frechet_of_subsets
 from polydiff.metrics.kernel import kernel_distance
-from polydiff.metrics.least import too_few, value_unless
+from polydiff.metrics.least import too_few
 from polydiff.metrics.neighbours import overlap_metrics
 from polydiff.metrics.results import Metric
 from polydiff.metrics.standard_error import Number, share
@@ -146,7 +146,8 @@ def set_metrics(images: Tensor, reference: Reference) -> dict[str, Metric]:
 def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]:
     """Return the distances of images from training images, and how both overlap, by features (B, D) of the images.
 
-    All but the kernel distance depend on the number of images, so they take at most as many as are held out.
+    All but the kernel distance depend on the number of images, so they take at most as many as are held out; of the
+    Frechet distance, the mean over all such subsets is taken.
     """
     known = reference.known
     n, m = min(len(features), reference.n), len(known)
@@ -159,14 +160,16 @@ def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]
         "frechet": too_few("frechet", min(n, m), "images of each set"),
         "kernel": too_few("kernel", min(len(features), m), "images of each set"),
     }
+    frechet = Number(math.nan) if lacks["frechet"] else frechet_of_subsets(features, known, n)
     distance = Number(math.nan) if lacks["kernel"] else kernel_distance(features, known)
     return {
         f"frechet_{suffix}": Metric(
-            value_unless(lacks["frechet"], lambda: frechet_distance(first, known)),
+            frechet.value,
             "",
             "lower",
-            f"Frechet distance of {n} images to {m} training images, on {eye}. A local number: compare it with the row "
-            "of real data, not with published distances.",
+            f"Frechet distance of {n} images to {m} training images, on {eye}, the mean over all disjoint sets of so "
+            "many. A local number: compare it with the row of real data, not with published distances.",
+            frechet.error,
             n=n,
             reason=lacks["frechet"],
         ),
