@@ -17,6 +17,7 @@ from polydiff.contract.sections.training import LossConfig, OptimConfig, TrainCo
 from polydiff.domains.image.network import (
     QUICK,
     SMALL,
+    digits_training,
     encoder_recipe,
     scenes_enlarging,
     scenes_network,
@@ -166,12 +167,19 @@ class ImageConfig(Config):
         if self.codec is not None:  # its network follows from the codes (`polydiff.stages.network`)
             scenes = self.preset in QUICK and self.data.name == "shapes"
             return {"data.name": scenes_training(max(self.data.things), in_codes=True)} if scenes else {}
-        return self._augmentation() | self._network()
+        return self._augmentation() | self._training() | self._network()
 
     def _augmentation(self) -> dict[str, Mapping[str, Any]]:
         """Return the augmentation of a preset, which needs the pictures of a folder: a preset resolves without them."""
         found = AUGMENTED.get(self.preset) if self.data.name == "folder" else None
         return {"data.path": {"data.augment": found}} if found else {}
+
+    def _training(self) -> dict[str, Mapping[str, Any]]:
+        """Return the training of plain diffusion on digits, for which the preset quick is tuned."""
+        plain = self.process == "gaussian" and self.loss.objective == "denoising" and self.task == "generate"
+        network = isinstance(self.backbone, UNetConfig)
+        tuned = plain and network and self.preset == "quick" and self.data.name == "digits"
+        return {"data.name": digits_training()} if tuned else {}
 
     def _network(self) -> dict[str, Mapping[str, Any]]:
         """Return the network, and of scenes also the training."""
