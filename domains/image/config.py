@@ -177,9 +177,9 @@ class ImageConfig(Config):
     def _training(self) -> dict[str, Mapping[str, Any]]:
         """Return the training of plain diffusion on digits, for which the preset quick is tuned."""
         plain = self.process == "gaussian" and self.loss.objective == "denoising" and self.task == "generate"
-        network = isinstance(self.backbone, UNetConfig)
-        tuned = plain and network and self.preset == "quick" and self.data.name == "digits"
-        return {"data.name": digits_training()} if tuned else {}
+        quick = self.preset == "quick" and isinstance(self.backbone, UNetConfig) and self.train.init is None
+        digits = self.data.name == "digits" and self.data.side <= SMALL
+        return {"data.name": digits_training()} if plain and quick and digits else {}
 
     def _network(self) -> dict[str, Mapping[str, Any]]:
         """Return the network, and of scenes also the training."""

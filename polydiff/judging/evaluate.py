@@ -263,7 +263,7 @@ def feature_metrics(features: Extractor, known: Tensor, examples: Samples, n: in
             value_unless(reasons["frechet"], lambda: frechet_distance(found, known)),
             "",
             "lower",
-            f"Frechet distance {of}. Compare it at the same n and features alone; real data show its floor.",
+            f"Frechet distance {of}, the first ones. Compare it at equal n and features; real data show its floor.",
             n=n,
             reason=reasons["frechet"],
         ),

@@ -116,6 +116,12 @@ def set_metrics(samples: Samples, reference: Reference) -> dict[str, Metric]:
     return judged | sound_metrics(Measured.of(samples.examples, reference.sample_rate), reference)
 
 
+def broken(features: Tensor) -> str:
+    """Return why features (B, D) of clips have no distance: some are not finite; "" if all are."""
+    lost = int((~features.isfinite().all(1)).sum())
+    return f"{lost} of {len(features)} clips have features that are not finite" if lost else ""
+
+
 def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     """Return the metrics that need no labels.
 
@@ -126,7 +132,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
     known, lacks = reference.known, optional.lacks_torchaudio()
     n, compared = min(len(clips), reference.n), known.features[:COMPARED]
     not_measured = f" Not measured: {lacks}" if lacks else ""
-    small = "" if lacks else too_few("frechet", min(n, len(compared)), "clips of each set")
+    small = "" if lacks else too_few("frechet", min(n, len(compared)), "clips of each set") or broken(clips.features)
     few = "" if lacks else too_few("copies", reference.n, "held-out clips")
     frechet = Number(math.nan) if lacks or small else frechet_of_subsets(clips.features, compared, n)
     distributions = {
@@ -144,7 +150,7 @@ def sound_metrics(clips: Measured, reference: Reference) -> dict[str, Metric]:
             "",
             "lower",
             f"Frechet distance of log-mel features, version {VERSION}, of {n} clips to {len(compared)} of training "
-            f"(reference {reference.digest}), the mean over all disjoint sets of so many clips. "
+            f"(reference {reference.digest}), the mean over all disjoint sets of this many clips. "
             "The value of real data is the floor at this n; it falls about as 1/n. "
             "Compare only values of equal n, reference and version. They are not comparable with published "
             f"distances.{not_measured}",

@@ -167,7 +167,7 @@ def feature_metrics(features: Tensor, reference: Reference) -> dict[str, Metric]
             frechet.value,
             "",
             "lower",
-            f"Frechet distance of {n} images to {m} training images, on {eye}, the mean over all disjoint sets of so "
+            f"Frechet distance of {n} images to {m} training images, on {eye}, the mean over all disjoint sets of this "
             "many. A local number: compare it with the row of real data, not with published distances.",
             frechet.error,
             n=n,

@@ -73,16 +73,21 @@ class Evaluation:
     def caption(self, one: PerceivedSample, described: Mapping[str, Any]) -> str:
         """Return the conditions that a sample was requested to have and, on a second line, what it has.
 
+        Given elements stand on a line before them: a sample cannot have others.
+
         Arguments:
             one: The sample.
             described: Its conditions, an entry of `ConditionScaler.describe`.
         """
-        names = [name for name in self.condition_set.measured if name in described]
+        given = self.condition_set.symbols if self.condition_set.given else ()
+        requested = {name: value for name, value in described.items() if name not in given}
+        names = [name for name in self.condition_set.measured if name in requested]
         values = [] if one.mol is None else measure(one.mol, names)
         counts = count_elements([one.molecule], self.condition_set.elements)[0].tolist()
         found = dict(zip(names, values, strict=False)) | dict(zip(self.condition_set.symbols, counts, strict=True))
-        rounded = {name: self.scaler.rounded(name, value) for name, value in found.items() if name in described}
-        lines = {"requested": described, "measured": rounded}
+        rounded = {name: self.scaler.rounded(name, value) for name, value in found.items() if name in requested}
+        elements = {name: described[name] for name in given if name in described}
+        lines = {"given": elements, "requested": requested, "measured": rounded}
         return "\n".join(f"{word} {self.scaler.caption(values)}" for word, values in lines.items() if values)
 
     def evaluate(self, samples: Samples) -> dict[str, Metric]:

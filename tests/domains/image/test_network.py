@@ -142,25 +142,29 @@ DATA_KEYS = ("schedule_options", "loss", "train", "sample")
 
 
 @pytest.mark.parametrize(
-    ("values", "optimizer", "steps"),
+    ("values", "optimizer", "lr", "steps"),
     [
-        ({}, "muon", 2000),
-        ({"train.steps": 500}, "muon", 500),
-        ({"optim.lr": 2e-3}, "adamw", 2000),
-        ({"process": "masked"}, "adamw", 3000),
-        ({"loss.objective": "shortcut"}, "adamw", 3000),
-        ({"task": "inpaint"}, "adamw", 3000),
-        ({"preset": "dit"}, "adamw", 3000),
-        ({"backbone.name": "dit"}, "adamw", 3000),
-        ({"data.path": "photos"}, "adamw", 3000),
-        ({"preset": "small"}, "adamw", 50_000),
+        ({}, "muon", 4e-3, 2000),
+        ({"train.steps": 500}, "muon", 4e-3, 500),
+        ({"optim.lr": 2e-3}, "adamw", 2e-3, 2000),
+        ({"optim.name": "adamw"}, "adamw", 1e-3, 2000),
+        ({"process": "masked"}, "adamw", 1e-3, 3000),
+        ({"loss.objective": "shortcut"}, "adamw", 1e-3, 3000),
+        ({"task": "inpaint"}, "adamw", 1e-3, 3000),
+        ({"preset": "dit"}, "adamw", 1e-3, 3000),
+        ({"backbone.name": "dit"}, "adamw", 1e-3, 3000),
+        ({"data.path": "photos"}, "adamw", 1e-3, 3000),
+        ({"data.size": 32}, "adamw", 1e-3, 3000),
+        ({"train.init": "runs/base"}, "adamw", 1e-3, 3000),
+        ({"preset": "small"}, "adamw", 2e-4, 50_000),
     ],
 )
-def test_plain_diffusion_on_digits_has_a_recipe_of_its_own(values: dict[str, Any], optimizer: str, steps: int) -> None:
+def test_plain_diffusion_on_digits_has_a_recipe_of_its_own(
+    values: dict[str, Any], optimizer: str, lr: float, steps: int
+) -> None:
     """Muon was measured there alone; whoever sets a key of the optimizer chooses all of it."""
     config = resolve("image", values=values).config
-    assert (config.optim.name, config.train.steps) == (optimizer, steps)
-    assert config.optim.lr == values.get("optim.lr", {"muon": 4e-3}.get(optimizer, config.optim.lr))
+    assert (config.optim.name, config.optim.lr, config.train.steps) == (optimizer, lr, steps)
 
 
 @pytest.mark.parametrize("values", [{"preset": "dit"}, {"backbone.name": "dit"}, {"preset": "jit"}])

@@ -44,6 +44,15 @@ def test_the_distance_is_the_mean_over_sets_of_as_many_samples_as_held_out_clips
     assert sound_metrics(Measured.of(test, RATE), known)["log_mel_fd"].value < 0.6 * all_of.value  # about as 1/n
 
 
+def test_one_clip_that_is_not_finite_leaves_no_distance_and_says_so(plucks: Any) -> None:
+    _, test, known = plucks
+    sounds = test.clone()
+    sounds[-1, 0, 3] = math.nan
+    found = sound_metrics(Measured.of(sounds, RATE), replace(known, n=100))["log_mel_fd"]
+    assert math.isnan(found.value)
+    assert found.reason == f"1 of {len(test)} clips have features that are not finite"
+
+
 def test_the_digest_is_that_of_the_reference(plucks: Any) -> None:
     train, test, known = plucks
     assert reference(train, test[:10]).digest == known.digest

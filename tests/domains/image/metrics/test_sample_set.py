@@ -58,6 +58,18 @@ def test_distances_are_taken_at_equally_many_images(image: Image) -> None:
     assert f"of {held_out} images" in a["frechet_judge"].meaning
 
 
+def test_the_distance_of_more_images_is_the_mean_over_sets(image: Image) -> None:
+    n = image.size("test")
+    more = noise(image, 3 * n + 7)
+    parts = [Samples(more.examples[i * n : (i + 1) * n]) for i in range(3)]
+    found = image.evaluate(more)["frechet_judge"]
+    each = [image.evaluate(part)["frechet_judge"].value for part in parts]
+    assert len(set(each)) == 3
+    assert found.value == pytest.approx(sum(each) / 3)
+    assert 0 < found.error < 0.2 * found.value
+    assert found.n == n
+
+
 def test_small_sets_have_no_numbers_but_reasons(image: Image) -> None:
     real = image.examples("test", 400)
     for name, metric in image.evaluate(real.head(29)).items():
