@@ -17,7 +17,6 @@ from polydiff.contract.sections.training import LossConfig, OptimConfig, TrainCo
 from polydiff.domains.image.network import (
     QUICK,
     SMALL,
-    digits_training,
     encoder_recipe,
     scenes_enlarging,
     scenes_network,
@@ -167,19 +166,12 @@ class ImageConfig(Config):
         if self.codec is not None:  # its network follows from the codes (`polydiff.stages.network`)
             scenes = self.preset in QUICK and self.data.name == "shapes"
             return {"data.name": scenes_training(max(self.data.things), in_codes=True)} if scenes else {}
-        return self._augmentation() | self._training() | self._network()
+        return self._augmentation() | self._network()
 
     def _augmentation(self) -> dict[str, Mapping[str, Any]]:
         """Return the augmentation of a preset, which needs the pictures of a folder: a preset resolves without them."""
         found = AUGMENTED.get(self.preset) if self.data.name == "folder" else None
         return {"data.path": {"data.augment": found}} if found else {}
-
-    def _training(self) -> dict[str, Mapping[str, Any]]:
-        """Return the training of plain diffusion on digits, for which the preset quick is tuned."""
-        plain = self.process == "gaussian" and self.loss.objective == "denoising" and self.task == "generate"
-        quick = self.preset == "quick" and isinstance(self.backbone, UNetConfig) and self.train.init is None
-        digits = self.data.name == "digits" and self.data.side <= SMALL
-        return {"data.name": digits_training()} if plain and quick and digits else {}
 
     def _network(self) -> dict[str, Mapping[str, Any]]:
         """Return the network, and of scenes also the training."""

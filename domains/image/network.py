@@ -143,11 +143,6 @@ def scenes_noise(side: int) -> dict[str, Any]:
     }
 
 
-def digits_training() -> dict[str, Any]:
-    """Return the training of the preset quick on digits: Muon learns them in fewer steps (docs/recipes.md)."""
-    return {"optim.name": "muon", "optim.lr": 4e-3, "train.steps": 2000}
-
-
 def scenes_training(things: int, in_codes: bool = False) -> dict[str, Any]:
     """Return the length and the sampling of a first test on scenes, with any network.
 

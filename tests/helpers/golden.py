@@ -34,14 +34,7 @@ COMMON = {
     "train.log_every": 10,
 }
 CASES: dict[str, dict[str, Any]] = {
-    "image": {
-        "backbone.channels": 8,
-        "backbone.mult": [1, 1],
-        "backbone.blocks": 1,
-        "backbone.heads": 2,
-        "optim.name": "adamw",  # the optimizer of that time
-        "optim.lr": 1e-3,
-    },
+    "image": {"backbone.channels": 8, "backbone.mult": [1, 1], "backbone.blocks": 1, "backbone.heads": 2},
     "audio": {
         "backbone.channels": 8,
         "backbone.heads": 2,

@@ -141,32 +141,6 @@ def test_scenes_of_shapes_have_a_recipe_of_their_own(size: int, things: tuple[in
 DATA_KEYS = ("schedule_options", "loss", "train", "sample")
 
 
-@pytest.mark.parametrize(
-    ("values", "optimizer", "lr", "steps"),
-    [
-        ({}, "muon", 4e-3, 2000),
-        ({"train.steps": 500}, "muon", 4e-3, 500),
-        ({"optim.lr": 2e-3}, "adamw", 2e-3, 2000),
-        ({"optim.name": "adamw"}, "adamw", 1e-3, 2000),
-        ({"process": "masked"}, "adamw", 1e-3, 3000),
-        ({"loss.objective": "shortcut"}, "adamw", 1e-3, 3000),
-        ({"task": "inpaint"}, "adamw", 1e-3, 3000),
-        ({"preset": "dit"}, "adamw", 1e-3, 3000),
-        ({"backbone.name": "dit"}, "adamw", 1e-3, 3000),
-        ({"data.path": "photos"}, "adamw", 1e-3, 3000),
-        ({"data.size": 32}, "adamw", 1e-3, 3000),
-        ({"train.init": "runs/base"}, "adamw", 1e-3, 3000),
-        ({"preset": "small"}, "adamw", 2e-4, 50_000),
-    ],
-)
-def test_plain_diffusion_on_digits_has_a_recipe_of_its_own(
-    values: dict[str, Any], optimizer: str, lr: float, steps: int
-) -> None:
-    """Muon was measured there alone; whoever sets a key of the optimizer chooses all of it."""
-    config = resolve("image", values=values).config
-    assert (config.optim.name, config.optim.lr, config.train.steps) == (optimizer, lr, steps)
-
-
 @pytest.mark.parametrize("values", [{"preset": "dit"}, {"backbone.name": "dit"}, {"preset": "jit"}])
 def test_what_scenes_need_is_the_same_with_each_network(values: dict[str, Any]) -> None:
     """Noise levels, steps, batch and guidance are of the data; patch, width and learning rate of the network."""
