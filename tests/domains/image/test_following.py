@@ -289,7 +289,7 @@ def test_after_training_the_level_0_and_no_level_have_different_outputs(runs: tu
     assert noise is not None
     least = output(low_level=noise.encode(torch.full((8,), NOISE[0])))
     for other in (unknown, least):
-        assert float((exact - other).abs().amax((1, 2, 3)).min()) > 1e-4  # 0 if the level were not read; the size differs between machines
+        assert float((exact - other).abs().amax((1, 2, 3)).min()) > 1e-4  # 0 if the level were not read
 
 
 def test_a_restoration_of_held_out_examples_has_the_level_0_and_keeps_the_means(
