@@ -49,11 +49,11 @@ def profile(settings: Settings, trace: Path | str | None = None, steps: int = ST
     Returns:
         "seconds": of a step; "parts": seconds a step of each part (`loop.PHASES` and "other"), of this
         sum; "operators": [{"name", "calls", "seconds"}, ...], the costliest, a step each, without the operators that
-        they call; "memory": MiB that training takes, weights included; "flop": of products and convolutions of a step,
-        and "flops" a second of its forward and backward part; "machine": {"matmul", "convolution"}, flop a second
-        measured here in the network's precision; "processes", and with several of them, which must all call this,
-        "outside": share of a step that is not computation (`polydiff.checkup.exchange`), else None. The rest is of
-        this process.
+        they call; "memory": MiB that training takes, weights included; "flop": of products and convolutions of the
+        forward and backward part of a step, and "flops" the same a second; "machine": {"matmul", "convolution"}, flop a
+        second measured here in the network's precision; "processes", and with several of them, which must all call
+        this, "outside": share of a step that is not computation (`polydiff.checkup.exchange`), else None. The rest is
+        of this process.
     """
     path, together = check_trace(trace), ranks()
     with together.first_before_others():
@@ -79,8 +79,9 @@ def profile(settings: Settings, trace: Path | str | None = None, steps: int = ST
     if path is not None:
         traced.export_chrome_trace(str(path))
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        clock.counter = counter
         next(records)
-    flop = counter.get_total_flops()
+    flop = clock.flop["forward"] + clock.flop["backward"]
     return {
         "device": str(device),
         "precision": precision,
@@ -114,7 +115,9 @@ def check_trace(trace: Path | str | None) -> Path | None:
 
 
 class Clock:
-    """Sums the seconds of each part of a step, and marks the parts in a trace. It is the `phase` of `fit`.
+    """Sums the seconds and, by `counter`, the operations of each part of a step, and marks the parts in a trace.
+
+    It is the `phase` of `fit`.
 
     Arguments:
         device: A GPU is waited for at each end of a part.
@@ -123,16 +126,20 @@ class Clock:
     def __init__(self, device: torch.device) -> None:
         self.wait = waiter(device)
         self.seconds = dict.fromkeys(PHASES, 0.0)
+        self.counter: FlopCounterMode | None = None
+        self.flop = dict.fromkeys(PHASES, 0)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Time a part."""
+        """Time a part, and count its operations if there is a counter."""
+        counted = self.counter.get_total_flops() if self.counter else 0
         with record_function(name):
             self.wait()
             start = time.perf_counter()
             yield
             self.wait()
             self.seconds[name] += time.perf_counter() - start
+        self.flop[name] += self.counter.get_total_flops() - counted if self.counter else 0
 
     def timed(self, records: Iterator[object], steps: int) -> dict[str, float]:
         """Take some steps and return the seconds a step of each part; "other" is what is between the parts."""

@@ -11,6 +11,13 @@ https://arxiv.org/abs/2502.16982). Kernels of convolutions are matrices (m, n k 
 8 or less, are AdamW's. Matrices of one shape are computed at once, in float32. Of a matrix that processes divide, each
 process gathers U, computes orth(U), and moves its own rows.
 
+With `rows`, a matrix of more rows is divided into groups of at most so many, which are matrices of their own in the
+formula above: for matrices of m <= n with r rows a group, this takes about r / m of the operations.
+
+The steps use few products of large matrices (Zhang et al., 2026, https://dao-lab.ai/blog/2026/gram-newton-schulz): with
+A_0 = X_0 X_0^T and P_k = a + b A_k + c A_k^2, which all commute, A_(k+1) = P_k A_k P_k and X_5 = P_4 ... P_0 X_0.
+float32 suffices; half precision would not.
+
 Symbols: W weights, G gradient, M momentum, b its decay, eta learning rate.
 """
 
@@ -21,6 +28,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polydiff.machine.processes.shards import local, placed, whole
 
@@ -40,6 +48,7 @@ class Muon(torch.optim.Optimizer):
         lr: Learning rate of both.
         betas: Decays of AdamW.
         weight_decay: Decoupled weight decay of both.
+        rows: Most rows that are orthogonalised together; None: all of a matrix.
     """
 
     def __init__(
@@ -48,10 +57,11 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
+        rows: int | None = None,
     ) -> None:
         known = list(parameters)
         groups = [{"params": [p for p in known if is_matrix(p) == kind], "matrices": kind} for kind in (True, False)]
-        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay}
+        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "rows": rows}
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
@@ -71,8 +81,9 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_lerp_(local(momenta), local(gradients), 1 - MOMENTUM)
         parts = [torch.lerp(g, m, MOMENTUM) for g, m in zip(gradients, momenta, strict=True)]
         ahead = torch.stack(whole(parts)).flatten(2)
-        size = 0.2 * group["lr"] * max(ahead.shape[1:]) ** 0.5
-        moves = orthogonal(ahead).reshape(len(matrices), *matrices[0].shape).to(ahead.dtype)
+        groups = in_groups(ahead, group["rows"])
+        size = 0.2 * group["lr"] * max(groups.shape[-2:]) ** 0.5
+        moves = orthogonal(groups).flatten(1, 2)[:, : ahead.shape[1]].reshape(len(matrices), *matrices[0].shape)
         moved = local(placed(move, p) for move, p in zip(moves, matrices, strict=True))
         torch._foreach_add_(local(matrices), moved, alpha=-size)
 
@@ -110,6 +121,17 @@ def by_shape(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
     return [[p for p in parameters if p.shape == shape] for shape in shapes]
 
 
+def in_groups(matrices: Tensor, rows: int | None) -> Tensor:
+    """Return matrices (k, m, n) as groups of equally many rows, at most `rows`: (k, groups, r, n), with rows of 0 last.
+
+    Rows of 0 change nothing: orth has them as 0, and the others as without them.
+    """
+    m = matrices.shape[1]
+    groups = -(-m // (rows or m))
+    r = -(-m // groups)
+    return functional.pad(matrices, (0, 0, 0, groups * r - m)).unflatten(1, (groups, r))
+
+
 def orthogonal(u: Tensor) -> Tensor:
     """Return matrices (..., m, n) with singular values between 0.7 and 1.2, but for those that are 0."""
     a, b, c = POLYNOMIAL
@@ -117,7 +139,29 @@ def orthogonal(u: Tensor) -> Tensor:
     matrices = u.reshape(-1, *u.shape[-2:])
     x = (matrices if wide else matrices.mT).to(torch.promote_types(u.dtype, torch.float32))
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-12)
-    for _ in range(STEPS):
-        square = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return (x if wide else x.mT).reshape(u.shape)
+    m, n = x.shape[-2:]
+    if 2 * n > 3 * m:  # then the products of the Gram matrix are fewer
+        x = gram_polynomial(x @ x.mT) @ x
+    else:
+        for _ in range(STEPS):
+            square = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return (x if wide else x.mT).reshape(u.shape).to(u.dtype)
+
+
+def gram_polynomial(gram: Tensor) -> Tensor:
+    """Return P_4 ... P_0, (k, m, m), for A_0 (k, m, m)."""
+    product = p = step_polynomial(gram)
+    for _ in range(STEPS - 1):
+        gram = p @ gram @ p
+        p = step_polynomial(gram)
+        product = p @ product
+    return product
+
+
+def step_polynomial(gram: Tensor) -> Tensor:
+    """Return P_k, (k, m, m), for A_k (k, m, m)."""
+    a, b, c = POLYNOMIAL
+    p = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    p.diagonal(dim1=-2, dim2=-1).add_(a)
+    return p

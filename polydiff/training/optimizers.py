@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ def sgd(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.
 @OPTIMIZERS.register("muon")
 def muon(parameters: Iterable[nn.Parameter], config: OptimConfig) -> torch.optim.Optimizer:
     """Muon for matrices and AdamW for all else (`polydiff.training.muon`), at AdamW's learning rates."""
-    return Muon(parameters, config.lr, config.betas, config.weight_decay)
+    return Muon(parameters, config.lr, config.betas, config.weight_decay, config.rows)
 
 
 def learning_rate(config: OptimConfig, step: int, steps: int) -> float:
@@ -74,6 +75,18 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
         for key, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor)
     }
+
+
+def moments_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Return about how many bytes the state will have: a mean of each gradient, and by AdamW one of its square."""
+    return sum(p.nbytes * moments(group) for group in optimizer.param_groups for p in group["params"])
+
+
+def moments(group: Mapping[str, Any]) -> int:
+    """Return how many tensors of a parameter's size are kept of each of a group; 2 of an optimizer unknown here."""
+    if "momentum" in group:  # SGD's
+        return 1 if group["momentum"] else 0
+    return 1 if group.get("matrices") else 2
 
 
 def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -21,12 +21,10 @@ from polydiff.support.disk import WriteError, free_space, in_units
 from polydiff.support.errors import UserError, amount
 from polydiff.support.files import quoted
 from polydiff.training.loop import Training
-from polydiff.training.optimizers import optimizer_tensors
+from polydiff.training.optimizers import moments_bytes, optimizer_tensors
 
 WAIT = 5.0
 """Seconds before a checkpoint is tried once more."""
-MOMENTS = 2
-"""Tensors of a parameter's size that an optimizer may keep."""
 
 
 def tensors_bytes(module: nn.Module) -> int:
@@ -37,7 +35,7 @@ def tensors_bytes(module: nn.Module) -> int:
 def file_sizes(training: Training[Any]) -> list[int]:
     """Return about how many bytes the files of a checkpoint have: weights, average, optimizer, further averages."""
     weights, kept = tensors_bytes(training.module), optimizer_tensors(training.module, training.optimizer)
-    optimizer = sum(tensor.nbytes for tensor in kept.values()) if kept else MOMENTS * weights
+    optimizer = sum(tensor.nbytes for tensor in kept.values()) if kept else moments_bytes(training.optimizer)
     averages = training.averages.tensors() if training.averages else {}
     return [weights, weights, optimizer, sum(tensor.nbytes for tensor in averages.values())]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.streams import stream
-from polydiff.training.muon import is_matrix, orthogonal
+from polydiff.training.muon import POLYNOMIAL, Muon, is_matrix, orthogonal
 from polydiff.training.optimizers import OPTIMIZERS
 
 
@@ -81,3 +81,37 @@ def test_matrices_may_have_any_leading_axes(lead: tuple[int, ...], size: tuple[i
     assert found.shape == u.shape
     for one, matrix in zip(found.reshape(-1, *size), u.reshape(-1, *size), strict=True):
         torch.testing.assert_close(one, orthogonal(matrix[None])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(16, 20), (16, 25), (64, 576), (576, 64), (40, 40)])
+def test_the_steps_on_the_gram_matrix_are_those_on_the_matrix(size: tuple[int, int]) -> None:
+    """Singular values from 1 to 1e-6, in float32; both sides of where the Gram matrix takes fewer products."""
+    g = torch.Generator().manual_seed(0)
+    left, _, right = torch.linalg.svd(torch.randn(size, generator=g, dtype=torch.float64), full_matrices=False)
+    u = left * torch.logspace(0, -6, min(size), dtype=torch.float64) @ right
+    x = u / u.norm()
+    a, b, c = POLYNOMIAL
+    for _ in range(5):
+        square = x @ x.mT if size[0] <= size[1] else x.mT @ x
+        polynomial = b * square + c * square @ square
+        x = a * x + (polynomial @ x if size[0] <= size[1] else x @ polynomial)
+    torch.testing.assert_close(orthogonal(u), x, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(orthogonal(u.float()), x.float(), rtol=1e-3, atol=5e-4)
+
+
+@pytest.mark.parametrize("shape", [(50, 30), (48, 4, 5), (20, 60)])
+def test_groups_of_rows_move_as_matrices_of_their_own(shape: tuple[int, ...]) -> None:
+    """Of 50 rows, at most 20 together are three groups of 17, 17 and 16."""
+    g = torch.Generator().manual_seed(0)
+    start, gradient = (torch.randn(*shape, generator=g, dtype=torch.float64) for _ in range(2))
+    together = nn.Parameter(start.clone())
+    size = -(-shape[0] // -(-shape[0] // 20))
+    apart = [nn.Parameter(one.clone()) for one in start.split(size)]
+    together.grad = gradient.clone()
+    for one, part in zip(apart, gradient.split(size), strict=True):
+        one.grad = part.clone()
+    Muon([together], 0.01, rows=20).step()
+    for one in apart:  # the rate as of the largest group
+        rate = 0.01 * (max(size, start[0].numel()) / max(one.shape[0], start[0].numel())) ** 0.5
+        Muon([one], rate).step()
+    torch.testing.assert_close(together.detach(), torch.cat(apart).detach(), rtol=1e-9, atol=1e-9)

@@ -61,11 +61,14 @@ def test_too_little_room_stops_a_run_before_anything_is_trained(
     assert not (tmp_path / "run").exists()
 
 
-def test_the_stated_size_is_that_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
+def test_the_stated_size_is_that_of_a_checkpoint(
+    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stated: list[int] = []
     before = saving.file_sizes
     monkeypatch.setattr(saving, "file_sizes", lambda training: stated.append(sum(before(training))) or before(training))
-    run = tiny("image", tmp_path / "run", **FEW)
+    run = tiny("image", tmp_path / "run", **FEW | {"optim.name": optimizer})
     written = sum(path.stat().st_size for path in latest(run / "checkpoints").iterdir())
     assert written == pytest.approx(stated[0], rel=0.1)
     resume(run, steps=5)

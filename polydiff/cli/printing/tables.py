@@ -206,7 +206,7 @@ def profile_table(result: Mapping[str, Any]) -> None:
     rows = [(row["name"], f"{row['calls']:g}", *time_and_share(row["seconds"], seconds)) for row in result["operators"]]
     table(("operator", "calls", "ms", "share"), rows, right=("calls", "ms", "share"))
     print(f"\ntraining memory     {result['memory']:.0f} MiB")
-    print(f"FLOP per step       {result['flop'] / 1e9:.4g} GFLOP (matrix products, convolutions)")
+    print(f"FLOP per step       {result['flop'] / 1e9:.4g} GFLOP (products and convolutions, forward and backward)")
     print(f"forward, backward   {result['flops'] / 1e9:.4g} GFLOP/s")
     for name, speed in result["machine"].items():
         print(f"  of {name + ' here':<17}{result['flops'] / speed:.0%} of {speed / 1e9:.4g} GFLOP/s")

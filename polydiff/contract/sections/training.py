@@ -20,6 +20,8 @@ class OptimConfig(Section):
     """Learning rate after the warm-up."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay rates of AdamW's running means of the gradient and of its square."""
+    rows: int | None = Field(None, ge=16, le=10**6)
+    """Most rows of a matrix that Muon orthogonalises together, such as 64, which costs less; null: all."""
     weight_decay: float = Field(0.0, ge=0, le=1000)
     """Decoupled weight decay."""
     warmup: int = Field(100, ge=0, le=10**9)
