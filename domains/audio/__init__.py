@@ -19,7 +19,7 @@ SPEC = DomainSpec(
     prepares={"instruments": "polydiff.domains.audio.data.instruments:prepare"},
     install='pip install "polydiff[audio]"',
     presets={
-        "quick": {},
+        "quick": {"optim.name": "muon", "optim.lr": 8e-3, "optim.rows": 64, "train.steps": 2500},
         "small": {
             "data.sample_rate": 16000,
             "data.length": 16384,

@@ -159,6 +159,10 @@ class ImageConfig(Config):
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what suits the data, their size and the kind of network (`domains/image/network.py`)."""
+        return {**self._optimizer(), **self._recipe()}
+
+    def _recipe(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what suits the data, their size and the kind of network, but for the optimizer."""
         if self.learn == "encode":
             return encoder_recipe(self.data.side)
         if self.learn == "match":
@@ -167,6 +171,13 @@ class ImageConfig(Config):
             scenes = self.preset in QUICK and self.data.name == "shapes"
             return {"data.name": scenes_training(max(self.data.things), in_codes=True)} if scenes else {}
         return self._augmentation() | self._network()
+
+    def _optimizer(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what replaces the preset's Muon where it was not measured: for all but digits from a U-Net."""
+        images = self.learn == "denoise" and self.codec is None and self.task == "generate"
+        digits = self.data.name == "digits" and self.data.side <= SMALL
+        measured = images and digits and isinstance(self.backbone, UNetConfig)
+        return self.usual_training("task", measured) if self.preset == "quick" else {}
 
     def _augmentation(self) -> dict[str, Mapping[str, Any]]:
         """Return the augmentation of a preset, which needs the pictures of a folder: a preset resolves without them."""

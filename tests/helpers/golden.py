@@ -34,8 +34,15 @@ COMMON = {
     "train.log_every": 10,
 }
 CASES: dict[str, dict[str, Any]] = {
-    "image": {"backbone.channels": 8, "backbone.mult": [1, 1], "backbone.blocks": 1, "backbone.heads": 2},
+    "image": {
+        "backbone.channels": 8,
+        "backbone.mult": [1, 1],
+        "backbone.blocks": 1,
+        "backbone.heads": 2,
+        "optim.name": "adamw",  # the optimizer of that time
+    },
     "audio": {
+        "optim.name": "adamw",
         "backbone.channels": 8,
         "backbone.heads": 2,
         "backbone.patch": 16,

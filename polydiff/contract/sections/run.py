@@ -70,3 +70,23 @@ class Config(Section):
             Key -> the dotted keys that follow from it and their values; a configuration that has them returns the same.
         """
         return {}
+
+    def usual_training(self, key: str, measured: bool) -> dict[str, dict[str, Any]]:
+        """Return defaults of the domain in place of a preset's Muon, where that was not measured (`following`).
+
+        The learning rate follows from the optimizer, so whoever chooses another than Muon gets the rate of the
+        default one.
+
+        Arguments:
+            key: Key that decides whether Muon was measured.
+            measured: Whether it was, for runs like this one.
+        """
+        optim, train = (
+            type(self).model_fields[name].get_default(call_default_factory=True) for name in ("optim", "train")
+        )
+        found: dict[str, dict[str, Any]] = {}
+        if not measured:
+            found[key] = {"optim.name": optim.name, "train.steps": train.steps}
+        if not measured or self.optim.name != "muon":
+            found["optim.name"] = {"optim.lr": optim.lr}
+        return found

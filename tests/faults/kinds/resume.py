@@ -31,7 +31,7 @@ CASES: dict[tuple[str, str], dict[str, Any]] = {
     ("image", "denoising"): {},
     ("image", "shortcut"): {"loss.objective": "shortcut"},
     ("image", "ect"): {"loss.objective": "ect"},
-    ("image", "muon"): {"optim.name": "muon"},
+    ("image", "adamw"): {"optim.name": "adamw"},
     ("image", "averages"): {"train.ema_snapshots": 3},
     ("audio", "denoising"): {},
     ("audio", "vlb"): {"loss.objective": "vlb"},
