@@ -30,7 +30,7 @@ from polydiff.backbones.attention import angles
 from polydiff.backbones.config import DiTConfig
 from polydiff.backbones.dit_blocks import Block, Places, linear, modulated
 from polydiff.backbones.embed import Context
-from polydiff.backbones.unet_layers import PlaneNetwork, zero
+from polydiff.backbones.unet_layers import PlaneNetwork, output_layer, zero
 from polydiff.core.conditions import Conditions
 
 
@@ -52,7 +52,7 @@ class DiT(PlaneNetwork):
         self.stem = self._stem(self.enters)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.modulation = zero(nn.Linear(config.width, 2 * config.width))
-        self.out = zero(nn.Linear(config.width, self.leaves))
+        self.out = output_layer(zero(nn.Linear(config.width, self.leaves)))
 
     def _stem(self, c_in: int) -> nn.Module:
         if not self.config.bottleneck:

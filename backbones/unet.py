@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
 from polydiff.backbones.unet_blocks import Down, Stage, Up, Upsample
-from polydiff.backbones.unet_layers import PlaneNetwork, group_norm, zero
+from polydiff.backbones.unet_layers import PlaneNetwork, group_norm, output_layer, zero
 from polydiff.backbones.waveforms.spectral import Spectral
 from polydiff.core.conditions import Conditions
 from polydiff.support.errors import UserError
@@ -94,7 +94,7 @@ class UNet(PlaneNetwork):
         self.up = nn.ModuleList(self._up(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
         self.spectral = spectral(config, channels, width, dims)
         self.norm = group_norm(grid[0].width, config)
-        self.out = zero(self.plane.conv(grid[0].width, self.leaves, ends))
+        self.out = output_layer(zero(self.plane.conv(grid[0].width, self.leaves, ends)))
 
     def _stage(self, c_in: int, c_out: int, attends: bool) -> Stage:
         return Stage(self.plane, c_in, c_out, self.embedding, self.config, attends, self.reads)

@@ -60,6 +60,12 @@ class Plane:
         return nn.Conv2d(c_in, c_out, self.sides(kernel), self.sides(stride), padding)
 
 
+def output_layer(layer: M) -> M:
+    """Return a layer, marked as one that computes the network's output: AdamW moves its weights if Muon is chosen."""
+    layer.computes_output = True  # type: ignore[assignment] # kept by copies and by division among processes
+    return layer
+
+
 def zero(layer: M) -> M:
     """Return the layer with all parameters 0, so that a network starts as the identity or as 0."""
     for parameter in layer.parameters():

@@ -26,7 +26,7 @@ from torch.nn import functional
 from polydiff.backbones.config import UNetConfig
 from polydiff.backbones.embed import Context
 from polydiff.backbones.unet_blocks import Stage
-from polydiff.backbones.unet_layers import Plane, group_norm, zero
+from polydiff.backbones.unet_layers import Plane, group_norm, output_layer, zero
 
 OVERLAP = 4
 """Frames that contain a sample."""
@@ -64,7 +64,7 @@ class Spectral(nn.Module):
         stages = (Stage(plane, width, width, embedding, config, True, False) for _ in range(config.spectral_blocks))
         self.stages = nn.ModuleList(stages)
         self.norm = group_norm(width, config)
-        self.out = zero(plane.conv(width, cells, 1))
+        self.out = output_layer(zero(plane.conv(width, cells, 1)))
 
     def forward(self, x: Tensor, log_sigma: Tensor, context: Context) -> Tensor:
         """Return what is added to the network's output, of the shape of x.

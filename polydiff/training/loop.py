@@ -24,6 +24,7 @@ from polydiff.machine.ranks import noticed, ranks
 from polydiff.run.averages import MovingAverage, PowerAverages
 from polydiff.support.errors import NonFiniteError
 from polydiff.training.data import Batches, Split, example_numbers, prefetch
+from polydiff.training.muon import mark_outputs
 from polydiff.training.optimizers import OPTIMIZERS, clip, learning_rate
 from polydiff.training.processes.losses import (
     Losses,
@@ -95,6 +96,7 @@ class Training(Generic[M]):
         self.ema = copy.deepcopy(self.module).eval().requires_grad_(False)
         if self.sharding:
             self.sharding.divide(self.module, self.ema)
+        mark_outputs(self.module)
         self.optimizer = OPTIMIZERS[self.optim.name](self.module.parameters(), self.optim)
         self.averages = PowerAverages(self.module, self.widths) if self.widths else None
 

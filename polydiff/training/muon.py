@@ -7,8 +7,9 @@ $$ U = (1 - b) G + b M, \qquad W \leftarrow W - 0.2\, \eta \sqrt{\max(m, n)}\ \m
 where orth(U S V^T) is about U V^T, by five steps of a polynomial that drives singular values to 1 (Newton and Schulz):
 they end between 0.7 and 1.2. (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon.) With the factor 0.2
 sqrt(max(m, n)) a step is as large as AdamW's, whose learning rates thus serve (Liu et al., 2025,
-https://arxiv.org/abs/2502.16982). Kernels of convolutions are matrices (m, n k k); vectors, and matrices with a side of
-8 or less, are AdamW's. Matrices of one shape are computed at once, in float32. Of a matrix that processes divide, each
+https://arxiv.org/abs/2502.16982). Kernels of convolutions are matrices (m, n k k). AdamW moves vectors, matrices with a
+side of 8 or less, and layers that compute a network's output (`computes_output`): sounds are better so
+(docs/recipes.md). Matrices of one shape are computed at once, in float32. Of a matrix that processes divide, each
 process gathers U, computes orth(U), and moves its own rows.
 
 With `rows`, a matrix of more rows is divided into groups of at most so many, which are matrices of their own in the
@@ -110,8 +111,18 @@ class Muon(torch.optim.Optimizer):
         return [self.state[p][name] for p in parameters]
 
 
+def mark_outputs(network: nn.Module) -> None:
+    """Mark the weights of layers that compute a network's output, which have the attribute `computes_output`."""
+    for layer in network.modules():
+        if getattr(layer, "computes_output", False):
+            for p in layer.parameters():
+                p.computes_output = True  # type: ignore[attr-defined]
+
+
 def is_matrix(p: Tensor) -> bool:
     """Return whether weights are Muon's."""
+    if getattr(p, "computes_output", False):
+        return False
     return p.ndim > 1 and min(p.shape[0], p.shape[1:].numel()) > SMALLEST
 
 

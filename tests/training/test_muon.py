@@ -7,10 +7,13 @@ import torch
 from optimizer_cases import network
 from torch import nn
 
+from polydiff.config.merge import resolve
 from polydiff.contract.sections.training import OptimConfig
 from polydiff.core.streams import stream
-from polydiff.training.muon import POLYNOMIAL, Muon, is_matrix, orthogonal
+from polydiff.stages.open import open_domain
+from polydiff.training.muon import POLYNOMIAL, SMALLEST, Muon, is_matrix, orthogonal
 from polydiff.training.optimizers import OPTIMIZERS
+from polydiff.training.steps import begin
 
 
 def test_singular_values_are_made_alike_and_directions_kept() -> None:
@@ -115,3 +118,15 @@ def test_groups_of_rows_move_as_matrices_of_their_own(shape: tuple[int, ...]) ->
         rate = 0.01 * (max(size, start[0].numel()) / max(one.shape[0], start[0].numel())) ** 0.5
         Muon([one], rate).step()
     torch.testing.assert_close(together.detach(), torch.cat(apart).detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_layers_that_compute_a_networks_output_move_as_by_adamw() -> None:
+    values = {"backbone.channels": 16, "backbone.spectral_channels": 16, "data.n_train": 16, "data.n_test": 4}
+    config = resolve("audio", values=values).config
+    training = begin(config, open_domain(config))
+    names = {name.rpartition("backbone.")[2]: p for name, p in training.module.named_parameters()}
+    kinds = {group["matrices"]: group["params"] for group in training.optimizer.param_groups}
+    for name in ("out.weight", "spectral.out.weight"):
+        assert min(names[name].shape[0], names[name].shape[1:].numel()) > SMALLEST
+        assert any(p is names[name] for p in kinds[False])
+    assert any(p is names["spectral.stem.weight"] for p in kinds[True])
