@@ -93,6 +93,7 @@ class Muon(torch.optim.Optimizer):
         gradients, (b1, b2) = local(p.grad for p in trained if p.grad is not None), group["betas"]
         means, squares = (local(self.kept(trained, name)) for name in ("mean", "square"))
         for p in trained:  # kept on the host, where it is read; some weights may have had fewer gradients than others
+            self.state[p].pop("momentum", None)  # of a checkpoint from when Muon moved these weights
             self.state[p]["step"] = self.state[p].get("step", torch.zeros(())).cpu() + 1
         counts = [float(self.state[p]["step"]) for p in trained]
         torch._foreach_lerp_(means, gradients, 1 - b1)
@@ -137,10 +138,10 @@ def in_groups(matrices: Tensor, rows: int | None) -> Tensor:
 
     Rows of 0 change nothing: orth has them as 0, and the others as without them.
     """
-    m = matrices.shape[1]
+    k, m, n = matrices.shape
     groups = -(-m // (rows or m))
     r = -(-m // groups)
-    return functional.pad(matrices, (0, 0, 0, groups * r - m)).unflatten(1, (groups, r))
+    return functional.pad(matrices, (0, 0, 0, groups * r - m)).reshape(k, groups, r, n)
 
 
 def orthogonal(u: Tensor) -> Tensor:

@@ -130,3 +130,16 @@ def test_layers_that_compute_a_networks_output_move_as_by_adamw() -> None:
         assert min(names[name].shape[0], names[name].shape[1:].numel()) > SMALLEST
         assert any(p is names[name] for p in kinds[False])
     assert any(p is names["spectral.stem.weight"] for p in kinds[True])
+
+
+def test_weights_that_muon_moved_before_are_adamws_from_then_on() -> None:
+    """A checkpoint from before has a momentum of such weights; the next one has the same tensors as all others."""
+    p = nn.Parameter(torch.ones(12, 12))
+    p.computes_output = True  # type: ignore[attr-defined]
+    other = nn.Parameter(torch.ones(3))
+    p.grad, other.grad = torch.ones(12, 12), torch.ones(3)
+    optimizer = Muon([p, other], 0.01)
+    optimizer.state[p]["momentum"] = torch.ones(12, 12)
+    optimizer.step()
+    assert set(optimizer.state[p]) == set(optimizer.state[other]) == {"mean", "square", "step"}
+    torch.testing.assert_close(p.detach(), torch.full((12, 12), 0.99))
