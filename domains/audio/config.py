@@ -190,10 +190,11 @@ class AudioConfig(Config):
         }
 
     def optimizer(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return what replaces the preset's Muon where it was not measured."""
+        """Return what replaces the preset's Muon where it was not measured: for all but plucks from a U-Net."""
         sounds = self.learn == "denoise" and self.codec is None and self.task == "generate"
-        measured = sounds and isinstance(self.backbone, UNetConfig)
-        return self.usual_training("task", measured) if self.preset == "quick" else {}
+        plucks = self.data.name == "plucks" and self.data.sample_rate == AudioData().sample_rate
+        measured = sounds and plucks and isinstance(self.backbone, UNetConfig)
+        return self.usual_training(measured) if self.preset == "quick" else {}
 
     def spectral_branch(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the frames of the spectral branch of a U-Net, about 64 ms, which tell partials of a low note apart."""

@@ -177,7 +177,7 @@ class ImageConfig(Config):
         images = self.learn == "denoise" and self.codec is None and self.task == "generate"
         digits = self.data.name == "digits" and self.data.side <= SMALL
         measured = images and digits and isinstance(self.backbone, UNetConfig)
-        return self.usual_training("task", measured) if self.preset == "quick" else {}
+        return self.usual_training(measured) if self.preset == "quick" else {}
 
     def _augmentation(self) -> dict[str, Mapping[str, Any]]:
         """Return the augmentation of a preset, which needs the pictures of a folder: a preset resolves without them."""

@@ -19,7 +19,7 @@ MEASURED = [
     ("audio", {"optim.lr": 2e-3}, 2e-3, 2500),
 ]
 OTHERS = [
-    ("image", {"optim.name": "adamw"}, 1e-3, 2000),
+    ("image", {"optim.name": "adamw"}, 1e-3, 3000),
     ("image", {"task": "inpaint"}, 1e-3, 3000),
     ("image", {"preset": "dit"}, 1e-3, 3000),
     ("image", {"backbone.name": "dit"}, 1e-3, 3000),
@@ -29,8 +29,12 @@ OTHERS = [
     ("image", {"data.name": "shapes"}, 1.5e-3, 2500),
     ("image", {"learn": "encode"}, 2e-3, 2000),
     ("image", {"preset": "small"}, 2e-4, 50_000),
-    ("audio", {"optim.name": "adamw"}, 2e-3, 2500),
+    ("audio", {"optim.name": "adamw"}, 2e-3, 3000),
     ("audio", {"task": "inpaint"}, 2e-3, 3000),
+    ("audio", {"data.path": "recordings"}, 2e-3, 3000),
+    ("audio", {"data.name": "instruments"}, 2e-3, 3000),
+    ("audio", {"data.sample_rate": 16000}, 2e-3, 3000),
+    ("audio", {"optim.name": "adamw", "train.steps": 600}, 2e-3, 600),
     ("audio", {"backbone.name": "dit"}, 2e-3, 3000),
     ("audio", {"learn": "encode"}, 2e-3, 2000),
     ("audio", {"preset": "small"}, 3e-4, 40_000),

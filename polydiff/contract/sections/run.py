@@ -71,22 +71,20 @@ class Config(Section):
         """
         return {}
 
-    def usual_training(self, key: str, measured: bool) -> dict[str, dict[str, Any]]:
+    def usual_training(self, measured: bool) -> dict[str, dict[str, Any]]:
         """Return defaults of the domain in place of a preset's Muon, where that was not measured (`following`).
 
-        The learning rate follows from the optimizer, so whoever chooses another than Muon gets the rate of the
-        default one.
+        The learning rate and the steps follow from the optimizer, so whoever chooses another than Muon gets those of
+        the default one.
 
         Arguments:
-            key: Key that decides whether Muon was measured.
-            measured: Whether it was, for runs like this one.
+            measured: Whether Muon was measured for runs like this one.
         """
-        optim, train = (
-            type(self).model_fields[name].get_default(call_default_factory=True) for name in ("optim", "train")
-        )
+        fields = type(self).model_fields
+        optim, train = (fields[name].get_default(call_default_factory=True) for name in ("optim", "train"))
         found: dict[str, dict[str, Any]] = {}
         if not measured:
-            found[key] = {"optim.name": optim.name, "train.steps": train.steps}
+            found["preset"] = {"optim.name": optim.name}
         if not measured or self.optim.name != "muon":
-            found["optim.name"] = {"optim.lr": optim.lr}
+            found["optim.name"] = {"optim.lr": optim.lr, "train.steps": train.steps}
         return found
