@@ -169,34 +169,34 @@ class AudioConfig(Config):
     )  # below noise level 1 guidance costs evaluations and changes little (docs/recipes.md)
 
     def following(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the training and network that suit `learn`; codes have a quarter of the numbers of a sound."""
-        if self.learn == "match":
-            return {
-                **self.optimizer(),
-                "learn": {"backbone.patch": 16, "backbone.kernel": 5, "train.steps": 1500},
-            }
-        if self.learn != "encode":
-            return {**self.optimizer(), **self.spectral_branch()}
-        return {
-            **self.optimizer(),
-            "learn": {"backbone.factor": 32, "backbone.patch": 16, "train.steps": 2000},
-            "data.name": {"backbone.codes": 8},
-            "domain": {
-                "backbone.channels": 128,
-                "backbone.widest": 192,
-                "backbone.kernel": 5,
-                "backbone.blocks": 1,
-            },
-        }
+        """Return what suits `learn`, the data and the kind of network."""
+        return {**self._optimizer(), **self._recipe()}
 
-    def optimizer(self) -> Mapping[str, Mapping[str, Any]]:
+    def _recipe(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what suits `learn` and the network, but for the optimizer; codes have a quarter of the numbers."""
+        if self.learn == "match":
+            return {"learn": {"backbone.patch": 16, "backbone.kernel": 5, "train.steps": 1500}}
+        if self.learn == "encode":
+            return {
+                "learn": {"backbone.factor": 32, "backbone.patch": 16, "train.steps": 2000},
+                "data.name": {"backbone.codes": 8},
+                "domain": {
+                    "backbone.channels": 128,
+                    "backbone.widest": 192,
+                    "backbone.kernel": 5,
+                    "backbone.blocks": 1,
+                },
+            }
+        return self._spectral_branch()
+
+    def _optimizer(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what replaces the preset's Muon where it was not measured: for all but plucks from a U-Net."""
         sounds = self.learn == "denoise" and self.codec is None and self.task == "generate"
         plucks = self.data.name == "plucks" and self.data.sample_rate == AudioData().sample_rate
         measured = sounds and plucks and isinstance(self.backbone, UNetConfig)
         return self.usual_training(measured) if self.preset == "quick" else {}
 
-    def spectral_branch(self) -> Mapping[str, Mapping[str, Any]]:
+    def _spectral_branch(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the frames of the spectral branch of a U-Net, about 64 ms, which tell partials of a low note apart."""
         if not isinstance(self.backbone, UNetConfig) or self.codec is not None or self.target != "edm":
             return {}
