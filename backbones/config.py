@@ -42,10 +42,12 @@ class UNetConfig(BackboneConfig):
     """Side in patches of the first and the last convolution, odd, through which neighbours interact; 0: as `kernel`."""
     spectral_window: int = Field(0, ge=0, le=8192, multiple_of=4)
     """Waveforms: samples of a frame of the spectral branch, an adaptive Wiener filter that keeps hiss out; 0: none."""
+    spectral_long_window: int = Field(0, ge=0, le=8192, multiple_of=4)
+    """Waveforms: samples of the longer frames of a second spectral branch, which keeps partials steady; 0: none."""
     spectral_channels: int = Field(192, ge=1, le=WIDEST)
-    """Channels of the network of the spectral branch."""
+    """Channels of the network of a spectral branch."""
     spectral_blocks: int = Field(3, ge=1, le=DEEPEST)
-    """Residual blocks of the network of the spectral branch, each with attention."""
+    """Residual blocks of the network of a spectral branch, each with attention."""
     group_size: int = Field(16, ge=1, le=WIDEST)
     """Channels of a group in group normalisation."""
     groups: int = Field(0, ge=0, le=WIDEST)
@@ -73,7 +75,7 @@ class UNetConfig(BackboneConfig):
         if any(level >= levels for level in self.attention):
             raise ValueError(f"attention names levels {self.attention}, but mult has levels 0 to {levels - 1}")
         middle = (levels - 1,) if self.topology == "ddpm" else ()
-        spectral = [self.spectral_channels] * (self.spectral_window > 0)
+        spectral = [self.spectral_channels] * bool(self.spectral_windows)
         if any(width % self.heads for width in spectral):
             raise ValueError(f"heads={self.heads} must divide spectral_channels={self.spectral_channels}")
         if any(self.channels * self.mult[level] % self.heads for level in (*self.attention, *middle)):
@@ -92,6 +94,11 @@ class UNetConfig(BackboneConfig):
             if side % 2 == 0:
                 raise ValueError(f"{name}={side} is even; take an odd one")
         return self
+
+    @property
+    def spectral_windows(self) -> tuple[int, ...]:
+        """Samples of a frame of each spectral branch."""
+        return tuple(window for window in (self.spectral_window, self.spectral_long_window) if window)
 
     @property
     def level_strides(self) -> tuple[int, ...]:

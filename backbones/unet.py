@@ -92,7 +92,11 @@ class UNet(PlaneNetwork):
             for attends in ([True, False] if full else [deepest.attends])
         )
         self.up = nn.ModuleList(self._up(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
-        self.spectral = spectral(config, channels, width, dims)
+        short, long = config.spectral_window, config.spectral_long_window
+        if dims != 1 and config.spectral_windows:
+            raise UserError("backbone.spectral_window is for waveforms; leave it 0 for images.")
+        self.spectral = Spectral(config, short, channels, width) if short else None
+        self.spectral_long = Spectral(config, long, channels, width) if long else None
         self.norm = group_norm(grid[0].width, config)
         self.out = output_layer(zero(self.plane.conv(grid[0].width, self.leaves, ends)))
 
@@ -115,8 +119,9 @@ class UNet(PlaneNetwork):
         return Up(stages, Upsample(self.plane, level.width, finer.arrives, level.stride, self.config.kernel))
 
     def beside(self, x: Tensor, log_sigma: Tensor, context: Context) -> Tensor | None:
-        """Return the output of the spectral branch, if there is one."""
-        return None if self.spectral is None else self.spectral(x, log_sigma, context)
+        """Return the sum of the outputs of the spectral branches; None without them."""
+        found = [f(x, log_sigma, context) for f in (self.spectral, self.spectral_long) if f is not None]
+        return sum(found[1:], found[0]) if found else None
 
     def planes(self, h: Tensor, context: Context) -> Tensor:
         """Return output planes (B, c, H, W) from input planes h whose sides the strides divide."""
@@ -131,14 +136,3 @@ class UNet(PlaneNetwork):
             h = up(h, context, left.pop())
         out: Tensor = self.out(self.norm(h))
         return out
-
-
-def spectral(config: UNetConfig, channels: int, embedding: int, dims: int) -> Spectral | None:
-    """Return the spectral branch of a configuration; None: it has none.
-
-    Raises:
-        UserError: The states are no waveforms.
-    """
-    if config.spectral_window and dims != 1:
-        raise UserError("backbone.spectral_window is for waveforms; leave it 0 for images.")
-    return Spectral(config, channels, embedding) if config.spectral_window else None

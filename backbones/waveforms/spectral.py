@@ -9,7 +9,8 @@ target=edm, F = (x_0 - c_skip x) / c_out, what it adds to the output F is
 
 $$ \mathrm{ISTFT}\left( \frac{s\, (S - 1)}{S + s^2}\, \mathrm{STFT}\left( \frac{x}{\sqrt{1 + s^2}} \right) \right). $$
 
-S starts at 1, where this is 0. The rest of the network learns what the linear estimate lacks. Networks on waveform and
+S starts at 1, where this is 0. The rest of the network learns what the linear estimate lacks. Two branches may
+add up: short frames follow attacks, long ones hear whether a partial keeps its phase. Networks on waveform and
 spectrum side by side are known from the separation of sources (Défossez, 2021, https://arxiv.org/abs/2111.03600).
 
 Symbols: B batch, C channels of the data, T samples, n samples of a frame, K = n / 2 + 1 frequencies, M frames.
@@ -45,6 +46,7 @@ class Spectral(nn.Module):
 
     Arguments:
         config: Its dimensions, and the options of its blocks.
+        window: n.
         channels: C.
         embedding: Width of the embedding of the noise level and the conditions.
     """
@@ -52,9 +54,9 @@ class Spectral(nn.Module):
     analysis: Tensor
     synthesis: Tensor
 
-    def __init__(self, config: UNetConfig, channels: int, embedding: int) -> None:
+    def __init__(self, config: UNetConfig, window: int, channels: int, embedding: int) -> None:
         super().__init__()
-        self.size, self.hop = config.spectral_window, config.spectral_window // OVERLAP
+        self.size, self.hop = window, window // OVERLAP
         analysis, synthesis = bases(self.size)
         self.register_buffer("analysis", analysis, persistent=False)
         self.register_buffer("synthesis", synthesis, persistent=False)

@@ -19,8 +19,8 @@ from polydiff.contract.sections.run import Config
 from polydiff.contract.sections.sampling import SampleConfig
 from polydiff.contract.sections.training import EncodeConfig, LossConfig, OptimConfig, TrainConfig
 
-FRAME = 0.064
-"""Length of a frame of the spectral branch in seconds."""
+FRAME, LONG_FRAME = 0.064, 0.256
+"""Lengths of the frames of the two spectral branches in seconds."""
 LONGEST_FRAME = 4096
 """Most samples of such a frame: its kernels grow with the square."""
 
@@ -197,17 +197,25 @@ class AudioConfig(Config):
         return self.usual_training(measured) if self.preset == "quick" else {}
 
     def _spectral_branch(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the frames of the spectral branch of a U-Net, about 64 ms, which tell partials of a low note apart."""
+        """Return the frames of the spectral branches of a U-Net.
+
+        About 64 ms tell the partials of a low note apart; about 256 ms, within the clip, keep partials steady.
+        """
         if not isinstance(self.backbone, UNetConfig) or self.codec is not None or self.target != "edm":
             return {}
-        window = 2 ** round(math.log2(FRAME * self.data.sample_rate))
-        return {"data.sample_rate": {"backbone.spectral_window": min(window, LONGEST_FRAME)}}
+        short, long = (2 ** round(math.log2(seconds * self.data.sample_rate)) for seconds in (FRAME, LONG_FRAME))
+        short, long = min(short, LONGEST_FRAME), min(long, LONGEST_FRAME, 2 ** int(math.log2(self.data.length)))
+        return {
+            "data.sample_rate": {"backbone.spectral_window": short},
+            "data.length": {"backbone.spectral_long_window": long if long > short else 0},
+        }
 
     @model_validator(mode="after")
     def _spectral_branch_has_its_target(self) -> Self:
-        if isinstance(self.backbone, UNetConfig) and self.backbone.spectral_window and self.target != "edm":
+        if isinstance(self.backbone, UNetConfig) and self.backbone.spectral_windows and self.target != "edm":
+            name = "spectral_window" if self.backbone.spectral_window else "spectral_long_window"
             raise ValueError(
-                f"backbone.spectral_window={self.backbone.spectral_window} is derived for target=edm, not for "
+                f"backbone.{name}={getattr(self.backbone, name)} is derived for target=edm, not for "
                 f"target={self.target}; leave it 0"
             )
         return self

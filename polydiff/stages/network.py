@@ -43,6 +43,7 @@ def network_of_codes(name: str, preset: str, shape: Sequence[int]) -> list[dict[
         "backbone.patch": 1,
         "backbone.ends": 0,
         "backbone.spectral_window": 0,
+        "backbone.spectral_long_window": 0,
         "backbone.mult": (1, *(2,) * (levels - 1)),
         "backbone.strides": (),
         "backbone.attention": tuple(level for level, n in enumerate(counts) if n <= MOST_ATTENDED),

@@ -25,7 +25,7 @@ CONFIG = UNetConfig(
 
 def branch(channels: int = 1) -> tuple[Spectral, Context]:
     """Return a branch, and an embedding for two examples."""
-    return Spectral(CONFIG, channels, 8), Context(torch.randn(2, 8), None, None)
+    return Spectral(CONFIG, SIZE, channels, 8), Context(torch.randn(2, 8), None, None)
 
 
 def normal(*shape: int) -> Tensor:
@@ -109,25 +109,44 @@ def test_pictures_have_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "window"),
+    ("overrides", "windows"),
     [
-        ({}, 512),
-        ({"data.sample_rate": 16000}, 1024),
-        ({"data.sample_rate": 44100}, 2048),
-        ({"data.sample_rate": 250_000}, 4096),
-        ({"backbone.spectral_window": 256}, 256),
-        ({"target": "eps"}, 0),
+        ({}, (512, 2048)),
+        ({"data.sample_rate": 16000}, (1024, 4096)),
+        ({"data.sample_rate": 44100}, (2048, 4096)),
+        ({"data.sample_rate": 250_000}, (4096,)),
+        ({"data.length": 1500}, (512, 1024)),
+        ({"data.length": 700}, (512,)),
+        ({"backbone.spectral_window": 256}, (256, 2048)),
+        ({"backbone.spectral_long_window": 0}, (512,)),
+        ({"target": "eps"}, ()),
     ],
 )
-def test_frames_are_about_64_ms(overrides: dict[str, Any], window: int) -> None:
+def test_frames_are_about_64_and_256_ms(overrides: dict[str, Any], windows: tuple[int, ...]) -> None:
     backbone = resolve("audio", values=overrides).config.backbone
     assert isinstance(backbone, UNetConfig)
-    assert backbone.spectral_window == window
+    assert backbone.spectral_windows == windows
 
 
-def test_other_targets_refuse_it() -> None:
-    with pytest.raises(UserError, match="target=eps"):
-        resolve("audio", values={"target": "eps", "backbone.spectral_window": 512})
+@pytest.mark.parametrize("name", ["spectral_window", "spectral_long_window"])
+def test_other_targets_refuse_it(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name}=512 .* target=eps"):
+        resolve("audio", values={"target": "eps", f"backbone.{name}": 512})
+
+
+@torch.no_grad()
+def test_two_branches_add_up() -> None:
+    both = UNet(CONFIG.model_copy(update={"spectral_long_window": 4 * SIZE}), channels=1, dims=1, conditions={})
+    assert both.spectral is not None
+    assert both.spectral_long is not None
+    torch.nn.init.constant_(both.spectral.out.bias, 0.3)
+    torch.nn.init.constant_(both.spectral_long.out.bias, -0.2)
+    x, level, context = normal(2, 1, 500), torch.zeros(2), Context(torch.randn(2, both.embedding), None, None)
+    whole = both.beside(x, level, context)
+    parts = [branch(x, level, context) for branch in (both.spectral, both.spectral_long)]
+    assert [branch.size for branch in (both.spectral, both.spectral_long)] == [SIZE, 4 * SIZE]
+    torch.testing.assert_close(whole, parts[0] + parts[1])
+    assert float(parts[1].abs().max()) > 0.01
 
 
 def test_rotary_positions_need_heads_that_they_can_turn() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.chunks import each
@@ -17,6 +18,12 @@ from polydiff.domains.audio.spectrogram import SIZE, decibels, log_mel_features
 
 SILENT = -60.0
 """Level in dB of full scale below which a clip counts as silent."""
+WINDOW, HOP = 0.03, 0.0025
+"""Seconds of the Hann window of an envelope, and between its values."""
+BEGUN, RISEN = 0.1, 0.9
+"""Shares of the envelope's maximum between which an attack is timed."""
+HEARD = 40.0
+"""dB below the maximum down to which ripple counts."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class Measured:
         peak: Largest magnitude, with full scale 1, shape (B,).
         offset: DC offset, the magnitude of the mean, in % of full scale, shape (B,).
         centroid: Spectral centroid, the power-weighted mean frequency in Hz, NaN for silence, shape (B,).
+        attack: Time of the attack in ms (`attack_and_ripple`), NaN for silence, shape (B,).
+        ripple: Rises of the envelope after its maximum in dB, NaN for silence, shape (B,).
     """
 
     features: Tensor
@@ -36,12 +45,14 @@ class Measured:
     peak: Tensor
     offset: Tensor
     centroid: Tensor
+    attack: Tensor
+    ripple: Tensor
 
     @classmethod
     def of(cls, sounds: Sequence[Tensor] | Tensor, sample_rate: int) -> Measured:
         """Return the features of clips (C, T), which may differ in length; `sample_rate` is in Hz."""
         numbers = each(lambda x: torch.cat([levels(x, sample_rate), features(x, sample_rate)], 1), sounds)
-        return cls(numbers[:, 4:], *numbers[:, :4].unbind(1))
+        return cls(numbers[:, -SIZE:], *numbers[:, :-SIZE].unbind(1))
 
     @staticmethod
     def join(parts: Sequence[Measured]) -> Measured:
@@ -60,10 +71,10 @@ def features(x: Tensor, sample_rate: int) -> Tensor:
 
 
 def levels(x: Tensor, sample_rate: int) -> Tensor:
-    """Return level, peak, offset and centroid of clips (B, C, T), shape (B, 4)."""
+    """Return level, peak, offset, centroid, attack and ripple of clips (B, C, T), shape (B, 6)."""
     x = x.double()
     level, peak, offset = rms_decibels(x), x.abs().amax((1, 2)), 100 * x.mean(2).abs().amax(1)
-    return torch.stack([level, peak, offset, centroid(x, sample_rate)], 1)
+    return torch.stack([level, peak, offset, centroid(x, sample_rate), *attack_and_ripple(x, sample_rate)], 1)
 
 
 def rms_decibels(x: Tensor) -> Tensor:
@@ -77,3 +88,31 @@ def centroid(x: Tensor, sample_rate: int) -> Tensor:
     f = torch.arange(1, power.shape[1] + 1, dtype=x.dtype) * sample_rate / x.shape[2]
     mean = (power @ f) / power.sum(1)
     return torch.where(rms_decibels(x) < SILENT, torch.nan, mean)
+
+
+def envelope(x: Tensor, sample_rate: int) -> Tensor:
+    """Return the root mean square of clips (B, C, T) under a moving Hann window, every `HOP` seconds, (B, M)."""
+    size, hop = max(round(WINDOW * sample_rate), 1), max(round(HOP * sample_rate), 1)
+    window = torch.hann_window(size, periodic=False, dtype=x.dtype) if size > 2 else torch.ones(size, dtype=x.dtype)
+    power = functional.pad(x.square().mean(1, keepdim=True), (size // 2, size - 1 - size // 2))
+    return functional.conv1d(power, (window / window.sum())[None, None], stride=hop)[:, 0].clamp_min(0).sqrt()
+
+
+def attack_and_ripple(x: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+    """Return how fast clips (B, C, T) begin and how unsteadily they end, (B,) each, NaN for silence.
+
+    The attack is the time in ms in which the envelope rises from a tenth to nine tenths of its maximum, or from the
+    start of a clip that begins louder (the attack time of Peeters et al., The Timbre Toolbox, 2011,
+    https://doi.org/10.1121/1.3642604, with fixed shares). The ripple is the sum in dB of all rises of the envelope
+    after its maximum, 0 for a sound that only decays; what is 40 dB below the maximum does not count.
+    """
+    e = envelope(x, sample_rate)
+    top, m = e.amax(1, keepdim=True), torch.arange(e.shape[1])
+    risen = (e >= RISEN * top).int().argmax(1, keepdim=True)
+    begun = torch.where((e < BEGUN * top) & (m < risen), m, 0).amax(1, keepdim=True)
+    attack = 1000 * HOP * (risen - begun)[:, 0].to(x.dtype)
+    decibel = 20 * (e / top).clamp_min(10 ** (-HEARD / 20)).log10()
+    after = m[1:] > e.argmax(1, keepdim=True)
+    ripple = (decibel.diff(dim=1).clamp_min(0) * after).sum(1)
+    silent = rms_decibels(x) < SILENT
+    return attack.masked_fill(silent, torch.nan), ripple.masked_fill(silent, torch.nan)

@@ -53,6 +53,15 @@ class Pitch:
         return (self.aperiodicity < VOICED) & (self.rms > AUDIBLE)
 
     @property
+    def harmonics_to_noise(self) -> Tensor:
+        """Power of the harmonics over that of the rest in dB, at most 60, of the loudest window, shape (B,).
+
+        Noise of power N in a periodic sound of power H has the aperiodicity N / (H + N), so this is H / N; so are
+        partials that change within a period. (Defined as by Boersma, 1993, from another measure of periodicity.)
+        """
+        return 10 * (1 / self.aperiodicity.clamp(1e-6, 1 - 1e-6) - 1).log10()
+
+    @property
     def semitones(self) -> Tensor:
         """The pitch as a fractional MIDI note number, 69 for 440 Hz, shape (B,)."""
         return 69 + 12 * torch.log2(self.frequency / 440)

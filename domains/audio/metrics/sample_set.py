@@ -28,15 +28,17 @@ IN_TUNE = 20.0
 """Cents within which a note counts as in tune."""
 
 
-def audible(clips: Measured) -> Tensor:
-    """Return the spectral centroids of the clips that are not silent."""
-    return clips.centroid[~(clips.level < SILENT)]
+def audible(name: str) -> Callable[[Measured], Tensor]:
+    """Return the function that returns a feature of the clips that are not silent."""
+    return lambda clips: getattr(clips, name)[~(clips.level < SILENT)]
 
 
 DISTRIBUTIONS: Mapping[str, tuple[Callable[[Measured], Tensor], str, str]] = {
     "level": (lambda clips: clips.level, "dB", "loudness (root mean square)"),
     "offset": (lambda clips: clips.offset, "%", "the DC offset, in % of full scale,"),
-    "centroid": (audible, "Hz", "the mean frequency (of power; silence left out)"),
+    "centroid": (audible("centroid"), "Hz", "the mean frequency (of power; silence left out)"),
+    "attack": (audible("attack"), "ms", "the attack (rise of the envelope from 10 to 90 %; silence left out)"),
+    "ripple": (audible("ripple"), "dB", "the ripple (all rises of the envelope after its maximum; silence left out)"),
 }
 """Name -> function of clips, its unit, its description."""
 
@@ -74,6 +76,12 @@ def pitch_metrics(
             "",
             "higher",
             "Share of clips in which the pitch tracker detects a pitch; noise and silence give 0.",
+        ),
+        "harmonics": Metric(
+            mean(pitch.harmonics_to_noise[pitch.voiced]),
+            "dB",
+            "higher",
+            "Harmonics-to-noise ratio of the clips with a pitch, in their loudest 128 ms.",
         ),
     }
 

@@ -137,7 +137,7 @@ def test_a_folder_of_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert cond["label"].tolist() == [1, 1, 1]
     judged = audio.evaluate(audio.examples("test", 8))
     class_metrics = ["label_agrees", "label_local_is", "label_local_mis", "label_local_am"]
-    errors = ["level_error", "offset_error", "centroid_error"]
+    errors = ["level_error", "offset_error", "centroid_error", "attack_error", "ripple_error"]
     assert list(judged) == [*class_metrics, "log_mel_fd", *errors, "silent", "clipped", "copies"]
     assert "class" in audio.show(audio.examples("test", 2))
     assert audio.batch("train", [0], streams(0, "augment", [0])).x.shape == (1, 1, 4096)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polydiff.domains.audio.chunks import each
-from polydiff.domains.audio.metrics.clip_features import Measured, rms_decibels
+from polydiff.domains.audio.metrics.clip_features import HOP, WINDOW, Measured, attack_and_ripple, rms_decibels
 from polydiff.domains.audio.metrics.sample_set import sound_metrics
 
 
@@ -59,3 +59,37 @@ def test_a_spectrum_that_moves_up_is_measured_in_hertz() -> None:
     known = reference(tones(f), tones(f))
     judged = values(sound_metrics(Measured.of(tones(f + 500), RATE), known))
     assert judged["centroid_error"] == pytest.approx(500, rel=0.01)
+
+
+def shaped(envelope: torch.Tensor) -> torch.Tensor:
+    """Return a tone of 1 kHz with an envelope (T,), as a clip (1, 1, T)."""
+    t = torch.arange(len(envelope), dtype=torch.float64) / RATE
+    return (envelope * torch.cos(2 * math.pi * 1000 * t))[None, None]
+
+
+@given(st.floats(0.1, 0.4), st.floats(0.05, 0.8))
+def test_the_attack_of_a_linear_ramp_is_four_fifths_of_it(seconds: float, loudness: float) -> None:
+    t = torch.arange(RATE, dtype=torch.float64) / RATE
+    attack, ripple = attack_and_ripple(shaped(loudness * ((t - 0.2) / seconds).clamp(0, 1)), RATE)
+    assert float(attack) == pytest.approx(800 * seconds, abs=1000 * (2 * HOP + WINDOW / 4))
+    assert float(ripple) == pytest.approx(0, abs=0.1)  # a constant end, to the rounding of the envelope
+
+
+def test_a_pluck_has_no_ripple_and_each_swell_adds_its_height() -> None:
+    t = torch.arange(RATE, dtype=torch.float64) / RATE
+    pluck = 0.5 * torch.exp(-3 * t) * (t > 0.1)
+    attack, ripple = attack_and_ripple(shaped(pluck), RATE)
+    assert float(attack) < 1000 * WINDOW
+    assert float(ripple) == pytest.approx(0, abs=0.05)
+    decibel = (
+        -6 * torch.sin(4 * math.pi * (t - 0.125)) ** 2 - (t > 0.25).double()
+    )  # the first of four swells is loudest
+    assert float(attack_and_ripple(shaped(0.5 * 10 ** (decibel / 20)), RATE)[1]) == pytest.approx(3 * 6, rel=0.05)
+    assert all(torch.isnan(x) for x in attack_and_ripple(torch.zeros(1, 1, RATE), RATE))
+
+
+def test_very_short_clips_and_low_rates_have_an_attack() -> None:
+    for length, rate in ((1, 8000), (3, 8000), (50, 20), (400, 100)):
+        attack, ripple = attack_and_ripple(torch.ones(2, 1, length, dtype=torch.float64), rate)
+        assert attack.isfinite().all()
+        assert ripple.isfinite().all()

@@ -56,6 +56,14 @@ def test_noise_and_silence_have_no_pitch() -> None:
         assert not bool(track(nothing, RATE).voiced.any())
 
 
+@given(st.floats(120, 300), st.floats(5, 20))
+def test_the_ratio_of_harmonics_to_white_noise_is_measured(f: float, snr: float) -> None:
+    clean = tone(f, (1, 2, 3))
+    noise = torch.randn(clean.shape, generator=generator(), dtype=torch.float64)
+    noisy = clean + noise * (clean.square().mean() / 10 ** (snr / 10)).sqrt()
+    assert float(track(noisy, RATE).harmonics_to_noise) == pytest.approx(snr, abs=1)
+
+
 def test_a_clip_shorter_than_the_window_is_padded_with_silence() -> None:
     short = tone(220)[:, :300]
     alone, longer = track(short, RATE), track(torch.nn.functional.pad(short, (0, LENGTH - 300)), RATE)
