@@ -18,8 +18,8 @@ from polydiff.domains.audio.spectrogram import SIZE, decibels, log_mel_features
 
 SILENT = -60.0
 """Level in dB of full scale below which a clip counts as silent."""
-WINDOW, HOP = 0.03, 0.0025
-"""Seconds of the Hann window of an envelope, and between its values."""
+HOP, REACH = 0.0025, 6
+"""Seconds between values of an envelope, and how many of them its Hann window reaches to each side: 15 ms."""
 BEGUN, RISEN = 0.1, 0.9
 """Shares of the envelope's maximum between which an attack is timed."""
 HEARD = 40.0
@@ -92,10 +92,10 @@ def centroid(x: Tensor, sample_rate: int) -> Tensor:
 
 def envelope(x: Tensor, sample_rate: int) -> Tensor:
     """Return the root mean square of clips (B, C, T) under a moving Hann window, every `HOP` seconds, (B, M)."""
-    size, hop = max(round(WINDOW * sample_rate), 1), max(round(HOP * sample_rate), 1)
-    window = torch.hann_window(size, periodic=False, dtype=x.dtype) if size > 2 else torch.ones(size, dtype=x.dtype)
-    power = functional.pad(x.square().mean(1, keepdim=True), (size // 2, size - 1 - size // 2))
-    return functional.conv1d(power, (window / window.sum())[None, None], stride=hop)[:, 0].clamp_min(0).sqrt()
+    power = x.square().mean(1, keepdim=True)
+    power = functional.avg_pool1d(power, max(round(HOP * sample_rate), 1), ceil_mode=True)
+    window = torch.hann_window(2 * REACH + 1, periodic=False, dtype=x.dtype)
+    return functional.conv1d(power, (window / window.sum())[None, None], padding=REACH)[:, 0].sqrt()
 
 
 def attack_and_ripple(x: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:

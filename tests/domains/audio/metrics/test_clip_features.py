@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polydiff.domains.audio.chunks import each
-from polydiff.domains.audio.metrics.clip_features import HOP, WINDOW, Measured, attack_and_ripple, rms_decibels
+from polydiff.domains.audio.metrics.clip_features import HOP, Measured, attack_and_ripple, rms_decibels
 from polydiff.domains.audio.metrics.sample_set import sound_metrics
 
 
@@ -71,7 +71,7 @@ def shaped(envelope: torch.Tensor) -> torch.Tensor:
 def test_the_attack_of_a_linear_ramp_is_four_fifths_of_it(seconds: float, loudness: float) -> None:
     t = torch.arange(RATE, dtype=torch.float64) / RATE
     attack, ripple = attack_and_ripple(shaped(loudness * ((t - 0.2) / seconds).clamp(0, 1)), RATE)
-    assert float(attack) == pytest.approx(800 * seconds, abs=1000 * (2 * HOP + WINDOW / 4))
+    assert float(attack) == pytest.approx(800 * seconds, abs=1000 * 5 * HOP)
     assert float(ripple) == pytest.approx(0, abs=0.1)  # a constant end, to the rounding of the envelope
 
 
@@ -79,7 +79,7 @@ def test_a_pluck_has_no_ripple_and_each_swell_adds_its_height() -> None:
     t = torch.arange(RATE, dtype=torch.float64) / RATE
     pluck = 0.5 * torch.exp(-3 * t) * (t > 0.1)
     attack, ripple = attack_and_ripple(shaped(pluck), RATE)
-    assert float(attack) < 1000 * WINDOW
+    assert float(attack) <= 20
     assert float(ripple) == pytest.approx(0, abs=0.05)
     decibel = (
         -6 * torch.sin(4 * math.pi * (t - 0.125)) ** 2 - (t > 0.25).double()
