@@ -75,6 +75,11 @@ class UNetConfig(BackboneConfig):
         if any(level >= levels for level in self.attention):
             raise ValueError(f"attention names levels {self.attention}, but mult has levels 0 to {levels - 1}")
         middle = (levels - 1,) if self.topology == "ddpm" else ()
+        if 0 < self.spectral_long_window <= self.spectral_window:
+            raise ValueError(
+                f"spectral_long_window={self.spectral_long_window} is not longer than "
+                f"spectral_window={self.spectral_window}; 0 leaves the second branch out"
+            )
         spectral = [self.spectral_channels] * bool(self.spectral_windows)
         if any(width % self.heads for width in spectral):
             raise ValueError(f"heads={self.heads} must divide spectral_channels={self.spectral_channels}")

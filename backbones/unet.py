@@ -94,7 +94,9 @@ class UNet(PlaneNetwork):
         self.up = nn.ModuleList(self._up(level, finer) for level, finer in zip(grid, [None, *grid], strict=False))
         short, long = config.spectral_window, config.spectral_long_window
         if dims != 1 and config.spectral_windows:
-            raise UserError("backbone.spectral_window is for waveforms; leave it 0 for images.")
+            raise UserError(
+                "backbone.spectral_window and spectral_long_window are for waveforms; leave them 0 for images."
+            )
         self.spectral = Spectral(config, short, channels, width) if short else None
         self.spectral_long = Spectral(config, long, channels, width) if long else None
         self.norm = group_norm(grid[0].width, config)

@@ -26,7 +26,16 @@ from polydiff.domains.audio.metrics.sample_set import pitch_metrics, set_metrics
 LENGTHS = {8000: 4096, 16000: 16384}
 """Sample rate in Hz -> samples of a clip."""
 CLASSES, MIDDLE = 24, 12
-SHOWN = ("log_mel_fd", "pitch_accuracy", "in_tune", "level_error", "centroid_error", "copies")
+SHOWN = (
+    "log_mel_fd",
+    "pitch_accuracy",
+    "in_tune",
+    "level_error",
+    "centroid_error",
+    "attack_error",
+    "ripple_error",
+    "copies",
+)
 
 
 def plucks(rate: int) -> Plucks:

@@ -9,9 +9,10 @@ target=edm, F = (x_0 - c_skip x) / c_out, what it adds to the output F is
 
 $$ \mathrm{ISTFT}\left( \frac{s\, (S - 1)}{S + s^2}\, \mathrm{STFT}\left( \frac{x}{\sqrt{1 + s^2}} \right) \right). $$
 
-S starts at 1, where this is 0. The rest of the network learns what the linear estimate lacks. Two branches may
-add up: short frames follow attacks, long ones hear whether a partial keeps its phase. Networks on waveform and
-spectrum side by side are known from the separation of sources (Défossez, 2021, https://arxiv.org/abs/2111.03600).
+S starts at 1, where this is 0. The rest of the network learns what the linear estimate lacks. The outputs of two
+branches may be added: short frames follow attacks, long ones resolve whether a partial keeps its phase. Networks on
+waveform and spectrum side by side are known from the separation of sources (Défossez, 2021,
+https://arxiv.org/abs/2111.03600).
 
 Symbols: B batch, C channels of the data, T samples, n samples of a frame, K = n / 2 + 1 frequencies, M frames.
 """

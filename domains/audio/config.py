@@ -199,7 +199,8 @@ class AudioConfig(Config):
     def _spectral_branch(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the frames of the spectral branches of a U-Net.
 
-        About 64 ms tell the partials of a low note apart; about 256 ms, within the clip, keep partials steady.
+        About 64 ms tell the partials of a low note apart; about 256 ms, within the clip, keep partials steady. Both
+        have at most `LONGEST_FRAME` samples, so high sample rates have shorter frames, and from 48 kHz on one branch.
         """
         if not isinstance(self.backbone, UNetConfig) or self.codec is not None or self.target != "edm":
             return {}
@@ -207,7 +208,10 @@ class AudioConfig(Config):
         short, long = min(short, LONGEST_FRAME), min(long, LONGEST_FRAME, 2 ** int(math.log2(self.data.length)))
         return {
             "data.sample_rate": {"backbone.spectral_window": short},
-            "data.length": {"backbone.spectral_long_window": long if long > short else 0},
+            "data.length": {
+                "backbone.spectral_window": short,  # if it is set, there is no second branch
+                "backbone.spectral_long_window": long if long > short else 0,
+            },
         }
 
     @model_validator(mode="after")

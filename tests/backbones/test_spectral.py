@@ -117,7 +117,10 @@ def test_pictures_have_none() -> None:
         ({"data.sample_rate": 250_000}, (4096,)),
         ({"data.length": 1500}, (512, 1024)),
         ({"data.length": 700}, (512,)),
-        ({"backbone.spectral_window": 256}, (256, 2048)),
+        ({"backbone.spectral_window": 256}, (256,)),
+        ({"backbone.spectral_window": 0}, ()),
+        ({"backbone.spectral_window": 256, "backbone.spectral_long_window": 1024}, (256, 1024)),
+        ({"backbone.spectral_long_window": 1024}, (512, 1024)),
         ({"backbone.spectral_long_window": 0}, (512,)),
         ({"target": "eps"}, ()),
     ],
@@ -132,6 +135,11 @@ def test_frames_are_about_64_and_256_ms(overrides: dict[str, Any], windows: tupl
 def test_other_targets_refuse_it(name: str) -> None:
     with pytest.raises(UserError, match=f"{name}=512 .* target=eps"):
         resolve("audio", values={"target": "eps", f"backbone.{name}": 512})
+
+
+def test_the_long_frames_are_longer() -> None:
+    with pytest.raises(UserError, match="spectral_long_window=256 is not longer than spectral_window=512"):
+        resolve("audio", values={"backbone.spectral_long_window": 256})
 
 
 @torch.no_grad()

@@ -25,7 +25,12 @@ CONDITIONS = {"Weight": Number(), "caption": Tokens(4), "label": Classes(3), "lo
 UNET = {"channels": 16, "mult": (1, 2), "strides": (2,), "blocks": 1, "attention": (1,), "heads": 2}
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int, Any]] = {
     "unet of images": (UNetConfig, UNET, 2, Euclidean(3, (2, 8, 8))),
-    "unet of waveforms": (UNetConfig, {**UNET, "spectral_window": 16}, 1, Euclidean(3, (2, 64))),
+    "unet of waveforms": (
+        UNetConfig,
+        {**UNET, "spectral_window": 16, "spectral_long_window": 32},
+        1,
+        Euclidean(3, (2, 64)),
+    ),
     "dit": (DiTConfig, {"width": 16, "depth": 2, "heads": 2, "patch": 4}, 2, Euclidean(3, (2, 8, 8))),
     "mlp": (MLPConfig, {"hidden": 16, "layers": 2}, 0, Euclidean(3, (2,))),
     "egnn": (EGNNConfig, {"hidden": 16, "layers": 2}, 3, DenseMolecules.of_sizes(torch.tensor([4, 2, 3]), 2)),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from polydiff.domains.audio import optional_imports as optional
 from polydiff.domains.audio.chunks import each
@@ -18,11 +17,11 @@ from polydiff.domains.audio.spectrogram import SIZE, decibels, log_mel_features
 
 SILENT = -60.0
 """Level in dB of full scale below which a clip counts as silent."""
-HOP, REACH = 0.0025, 6
-"""Seconds between values of an envelope, and how many of them its Hann window reaches to each side: 15 ms."""
+REACH, HOP = 0.015, 0.0025
+"""Seconds that the Hann window of an envelope reaches to each side, and between values of the envelope."""
 BEGUN, RISEN = 0.1, 0.9
 """Shares of the envelope's maximum between which an attack is timed."""
-HEARD = 40.0
+RANGE = 40.0
 """dB below the maximum down to which ripple counts."""
 
 
@@ -91,28 +90,35 @@ def centroid(x: Tensor, sample_rate: int) -> Tensor:
 
 
 def envelope(x: Tensor, sample_rate: int) -> Tensor:
-    """Return the root mean square of clips (B, C, T) under a moving Hann window, every `HOP` seconds, (B, M)."""
-    power = x.square().mean(1, keepdim=True)
-    power = functional.avg_pool1d(power, max(round(HOP * sample_rate), 1), ceil_mode=True)
-    window = torch.hann_window(2 * REACH + 1, periodic=False, dtype=x.dtype)
-    return functional.conv1d(power, (window / window.sum())[None, None], padding=REACH)[:, 0].sqrt()
+    """Return the root mean square of clips (B, C, T) under a moving Hann window, within the clip, (B, T)."""
+    window = torch.hann_window(2 * round(REACH * sample_rate) + 1, periodic=False, dtype=x.dtype)
+    reach, size = len(window) // 2, x.shape[2] + len(window) - 1
+
+    def smooth(y: Tensor) -> Tensor:  # by FFT, since windows of long sounds would fill the memory
+        spectrum = torch.fft.rfft(y, size) * torch.fft.rfft(window, size)
+        found: Tensor = torch.fft.irfft(spectrum, size)
+        return found[..., reach : reach + x.shape[2]]
+
+    return (smooth(x.square().mean(1)).clamp_min(0) / smooth(torch.ones_like(x[0, 0]))).sqrt()
 
 
 def attack_and_ripple(x: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Return how fast clips (B, C, T) begin and how unsteadily they end, (B,) each, NaN for silence.
+    """Return how fast clips (B, C, T) begin and how unsteadily they decay, (B,) each, NaN for silence and for NaN.
 
     The attack is the time in ms in which the envelope rises from a tenth to nine tenths of its maximum, or from the
     start of a clip that begins louder (the attack time of Peeters et al., The Timbre Toolbox, 2011,
     https://doi.org/10.1121/1.3642604, with fixed shares). The ripple is the sum in dB of all rises of the envelope
-    after its maximum, 0 for a sound that only decays; what is 40 dB below the maximum does not count.
+    after its maximum, 0 for a sound that only decays; what is 40 dB below the maximum does not count. Below about
+    70 Hz the envelope follows single periods. A constant part of a sound counts in neither.
     """
-    e = envelope(x, sample_rate)
+    hop = max(round(HOP * sample_rate), 1)
+    e = envelope(x - x.mean(2, keepdim=True), sample_rate)[:, ::hop]
     top, m = e.amax(1, keepdim=True), torch.arange(e.shape[1])
     risen = (e >= RISEN * top).int().argmax(1, keepdim=True)
     begun = torch.where((e < BEGUN * top) & (m < risen), m, 0).amax(1, keepdim=True)
-    attack = 1000 * HOP * (risen - begun)[:, 0].to(x.dtype)
-    decibel = 20 * (e / top).clamp_min(10 ** (-HEARD / 20)).log10()
+    attack = 1000 * hop / sample_rate * (risen - begun)[:, 0].to(x.dtype)
+    decibel = 20 * (e / top).clamp_min(10 ** (-RANGE / 20)).log10()
     after = m[1:] > e.argmax(1, keepdim=True)
     ripple = (decibel.diff(dim=1).clamp_min(0) * after).sum(1)
-    silent = rms_decibels(x) < SILENT
-    return attack.masked_fill(silent, torch.nan), ripple.masked_fill(silent, torch.nan)
+    unknown = (rms_decibels(x) < SILENT) | ~x.isfinite().all(2).all(1)
+    return attack.masked_fill(unknown, torch.nan), ripple.masked_fill(unknown, torch.nan)

@@ -56,8 +56,9 @@ class Pitch:
     def harmonics_to_noise(self) -> Tensor:
         """Power of the harmonics over that of the rest in dB, at most 60, of the loudest window, shape (B,).
 
-        Noise of power N in a periodic sound of power H has the aperiodicity N / (H + N), so this is H / N; so are
-        partials that change within a period. (Defined as by Boersma, 1993, from another measure of periodicity.)
+        Noise of power N in a periodic sound of power H has the aperiodicity N / (H + N), so this is H / N. Partials
+        that change from one period to the next count as noise. With few samples a period, the tracker limits the
+        ratio: to about 20 dB at 8 kHz above 400 Hz. (Boersma, 1993, defines it by another measure of periodicity.)
         """
         return 10 * (1 / self.aperiodicity.clamp(1e-6, 1 - 1e-6) - 1).log10()
 

@@ -81,7 +81,8 @@ def pitch_metrics(
             mean(pitch.harmonics_to_noise[pitch.voiced]),
             "dB",
             "higher",
-            "Harmonics-to-noise ratio of the clips with a pitch, in their loudest 128 ms.",
+            "Mean harmonics-to-noise ratio of the clips with a pitch, in their loudest 128 ms or so. Notes that decay "
+            "fast or have few samples a period have less: compare it with that of real data.",
         ),
     }
 
