@@ -15,7 +15,7 @@ help:
 	@echo "make docs         the site of the documentation, into build/docs"
 
 demo: $(VENV)/ready
-	$(BIN)/polydiff train --domain audio train.minutes=5
+	$(BIN)/polydiff train --domain audio train.minutes=5 backbone.spectral_long_window=0
 
 demo-images: $(VENV)/ready
 	$(BIN)/polydiff train --domain image data.name=shapes train.minutes=6

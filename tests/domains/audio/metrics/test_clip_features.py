@@ -88,9 +88,8 @@ def test_a_pluck_has_no_ripple_and_each_swell_adds_its_height(f: float) -> None:
     assert float(attack) <= 20
     assert float(ripple) == pytest.approx(0, abs=0.05)
     assert float(attack_and_ripple(shaped(0.5 * torch.exp(-3 * t), f), RATE)[0]) == 0
-    decibel = (
-        -6 * torch.sin(4 * math.pi * (t - 0.125)) ** 2 - (t > 0.25).double()
-    )  # the first of four swells is loudest
+    loudest = (t <= 0.25).double()  # the first of four swells
+    decibel = loudest - 6 * torch.sin(4 * math.pi * (t - 0.125)) ** 2
     assert float(attack_and_ripple(shaped(0.5 * 10 ** (decibel / 20), f), RATE)[1]) == pytest.approx(3 * 6, rel=0.1)
 
 
